@@ -1,2 +1,6 @@
 //! Placeholder.
-fn main() {}
+fn main() -> anyhow::Result<()> {
+    local::install::install(&mut |line| {
+        eprintln!("{line}");
+    })
+}
