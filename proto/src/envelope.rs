@@ -1,0 +1,155 @@
+//! The message on the queue: one or more deliveries, as JSON that any NATS client can read.
+//!
+//! ```json
+//! {"v":1,"deliveries":[{"runId":"…","organizationId":"…","playbookId":"…","projectId":"…","templateId":"…",
+//!   "target":{"project":"…"},"idempotencyKey":"…","fingerprint":"…","acceptedAt":"…","payload":{…}}]}
+//! ```
+//!
+//! Readers accept members that they do not know. What they cannot do without needs a new `v`; workers are upgraded
+//! first, and put a message with a newer `v` back.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Fingerprint, IdempotencyKey, OrganizationId, Payload, PlaybookId, ProjectId, RunId, Scope, Selector, TemplateId,
+    Timestamp,
+};
+
+/// The version written here and the only one read.
+pub const VERSION: u64 = 1;
+
+/// Most deliveries that the gateway puts into one message.
+pub const MAX_DELIVERIES: usize = 256;
+
+/// Most bytes that a message of one delivery has beyond its payload (headers included): what the broker's
+/// `max_payload` must leave room for.
+pub const MAX_OVERHEAD: usize = 2048;
+
+const PREFIX: &[u8] = b"{\"v\":1,\"deliveries\":[";
+const SUFFIX: &[u8] = b"]}";
+
+/// One accepted delivery: all that the worker needs to create its run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery<'a> {
+    /// The run to create.
+    pub run_id: RunId,
+    /// Organization of the playbook.
+    pub organization_id: OrganizationId,
+    /// Playbook to run.
+    pub playbook_id: PlaybookId,
+    /// Project as resolved by the gateway: named by the caller, or the playbook's own.
+    pub project_id: ProjectId,
+    /// Template as resolved by the gateway.
+    pub template_id: TemplateId,
+    /// What the caller named, before defaults.
+    #[serde(default)]
+    pub target: Selector,
+    /// The caller's key.
+    pub idempotency_key: IdempotencyKey,
+    /// Of playbook, target and payload.
+    pub fingerprint: Fingerprint,
+    /// When the first delivery of this key was accepted.
+    pub accepted_at: Timestamp,
+    /// W3C trace context of the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Subject on which a gateway waits for the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    /// The body, byte for byte.
+    #[serde(borrow)]
+    pub payload: Payload<'a>,
+}
+
+/// A delivery's JSON, ready to be grouped. Encoded on the request's own task; grouping then only copies bytes.
+#[derive(Clone, Debug)]
+pub struct Encoded(Bytes);
+
+impl Delivery<'_> {
+    /// This delivery's JSON.
+    pub fn encode(&self) -> Encoded {
+        let mut bytes = BytesMut::with_capacity(self.payload.as_str().len() + 768).writer();
+        serde_json::to_writer(&mut bytes, self).expect("no map with odd keys, and memory does not fail to be written");
+        Encoded(bytes.into_inner().freeze())
+    }
+
+    /// True if run id and fingerprint are those of the other members. A message that was altered, or that somebody
+    /// made up, must not create a second run for a key (I1) nor pass for another delivery (I4).
+    fn is_consistent(&self) -> bool {
+        let scopes = [Scope::Playbook(self.playbook_id), Scope::Organization(self.organization_id)];
+        scopes.iter().any(|scope| RunId::compute(*scope, &self.idempotency_key) == self.run_id)
+            && Fingerprint::compute(self.playbook_id, &self.target, &self.payload) == self.fingerprint
+    }
+}
+
+impl Encoded {
+    /// Bytes that this delivery adds to a message, its separator included.
+    pub fn cost(&self) -> usize {
+        self.0.len() + 1
+    }
+}
+
+/// The message that carries these deliveries, in this order.
+pub fn encode<'a>(deliveries: impl Iterator<Item = &'a Encoded> + Clone) -> Bytes {
+    let body: usize = deliveries.clone().map(Encoded::cost).sum();
+    let mut message = BytesMut::with_capacity(PREFIX.len() + body + SUFFIX.len());
+    message.put_slice(PREFIX);
+    for (index, delivery) in deliveries.enumerate() {
+        if index > 0 {
+            message.put_u8(b',');
+        }
+        message.put_slice(&delivery.0);
+    }
+    message.put_slice(SUFFIX);
+    message.freeze()
+}
+
+/// Why a message cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Written by a newer gateway: to be put back, not dropped.
+    #[error("envelope version {0} is not known here (known: {VERSION})")]
+    UnsupportedVersion(u64),
+    /// No envelope at all, of any version.
+    #[error("malformed envelope: {0}")]
+    Malformed(String),
+}
+
+#[derive(Deserialize)]
+struct Head {
+    v: u64,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    v: u64,
+    #[serde(borrow)]
+    deliveries: Vec<Delivery<'a>>,
+}
+
+/// The deliveries of a message, at least one, payloads borrowed from `message`.
+///
+/// # Errors
+/// See [`DecodeError`]; its text names the place, never the content (I7).
+pub fn decode(message: &[u8]) -> Result<Vec<Delivery<'_>>, DecodeError> {
+    match serde_json::from_slice::<Envelope<'_>>(message) {
+        Ok(envelope) if envelope.v != VERSION => Err(DecodeError::UnsupportedVersion(envelope.v)),
+        Ok(envelope) if envelope.deliveries.is_empty() => Err(DecodeError::Malformed("no deliveries".to_owned())),
+        Ok(envelope) => match envelope.deliveries.iter().position(|delivery| !delivery.is_consistent()) {
+            Some(index) => Err(DecodeError::Malformed(format!("delivery {index} is not what its ids say"))),
+            None => Ok(envelope.deliveries),
+        },
+        // Only now, off the usual path: is it merely newer?
+        Err(error) => match serde_json::from_slice::<Head>(message) {
+            Ok(head) if head.v != VERSION => Err(DecodeError::UnsupportedVersion(head.v)),
+            _ => Err(DecodeError::Malformed(place(&error))),
+        },
+    }
+}
+
+/// serde's own text can quote the offending value; the place and the kind are enough to find it.
+fn place(error: &serde_json::Error) -> String {
+    format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column())
+}

@@ -1,0 +1,40 @@
+//! Names and numbers of the JetStream queue.
+
+/// The stream that holds every accepted delivery until it is settled.
+pub const STREAM: &str = "RUNS";
+
+/// What the stream listens to. `v1` is the envelope's major version.
+pub const SUBJECTS: &str = "runs.v1.*";
+
+/// The durable consumer that all workers share.
+pub const CONSUMER: &str = "workers";
+
+/// Header of a message: how many deliveries it carries, so that a queue can be counted without being read.
+pub const COUNT_HEADER: &str = "Runlatch-Count";
+
+/// Subject of a partition. There is one today, 0.
+pub fn subject(partition: u16) -> String {
+    format!("runs.v1.{partition}")
+}
+
+/// Which incarnation of the stream: its creation time in microseconds since the Unix epoch, 0 while unknown.
+///
+/// A stream that was lost and made anew has another epoch, so marks from before it are worth no more than claims.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct StreamEpoch(pub u64);
+
+impl StreamEpoch {
+    /// No stream has been seen yet. Equal to no stream's epoch.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// From the creation time that the server reports, in nanoseconds since the Unix epoch.
+    pub fn from_unix_nanos(nanos: i128) -> Self {
+        Self(u64::try_from(nanos / 1000).unwrap_or(0))
+    }
+}
+
+impl std::fmt::Display for StreamEpoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}

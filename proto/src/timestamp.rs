@@ -1,0 +1,79 @@
+//! When a delivery was accepted.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::fmt::temporal::DateTimePrinter;
+use serde::{Deserialize, Serialize};
+
+/// A moment in whole milliseconds since the Unix epoch. Its text is RFC 3339 in UTC with three decimals and `Z`, and
+/// has one form only: a replay's timestamp is byte-equal to the original's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Timestamp(u64);
+
+/// The text or number is no [`Timestamp`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not a timestamp of the years 1970 to 9999, RFC 3339 in UTC with milliseconds and 'Z'")]
+pub struct InvalidTimestamp;
+
+impl Timestamp {
+    /// 9999-12-31T23:59:59.999Z, the last moment whose year has four digits.
+    const MAX_MILLIS: u64 = 253_402_300_799_999;
+
+    /// Now, cut to milliseconds; a clock set before 1970 reads 1970.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(Self::MAX_MILLIS).min(Self::MAX_MILLIS))
+    }
+
+    /// From milliseconds since the Unix epoch.
+    pub fn from_millis(millis: u64) -> Result<Self, InvalidTimestamp> {
+        if millis <= Self::MAX_MILLIS { Ok(Self(millis)) } else { Err(InvalidTimestamp) }
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(&self) -> u64 {
+        self.0
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_millis(timestamp.0)
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+        let millis = i64::try_from(self.0).map_err(|_| std::fmt::Error)?;
+        let moment = jiff::Timestamp::from_millisecond(millis).map_err(|_| std::fmt::Error)?;
+        PRINTER.print_timestamp(&moment, jiff::fmt::StdFmtWrite(f)).map_err(|_| std::fmt::Error)
+    }
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let moment: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
+        let millis = u64::try_from(moment.as_millisecond()).map_err(|_| InvalidTimestamp)?;
+        let timestamp = Self::from_millis(millis)?;
+        // One moment, one text: an offset, another precision or lower case would not survive the way back.
+        if timestamp.to_string() == text { Ok(timestamp) } else { Err(InvalidTimestamp) }
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = InvalidTimestamp;
+
+    fn try_from(text: String) -> Result<Self, InvalidTimestamp> {
+        text.parse()
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.to_string()
+    }
+}
