@@ -95,13 +95,24 @@ CREATE TABLE webhook_secrets (
 );
 -- Two slots, each with one live secret at most: rotation overlaps, and a third secret does not fit.
 CREATE UNIQUE INDEX webhook_secrets_live ON webhook_secrets (playbook_id, slot) WHERE revoked_at IS NULL;
+-- The same secret in both slots would look like a rotation and be none: revoking one would not shut it out.
+CREATE UNIQUE INDEX webhook_secrets_live_digest ON webhook_secrets (playbook_id, digest) WHERE revoked_at IS NULL;
 COMMENT ON TABLE webhook_secrets IS 'Who may deliver to a playbook. The secret itself is stored nowhere.';
 COMMENT ON COLUMN webhook_secrets.id IS 'Drawn at creation; names the secret to the operator.';
 COMMENT ON COLUMN webhook_secrets.playbook_id IS 'The playbook that it opens. Set at creation.';
 COMMENT ON COLUMN webhook_secrets.slot IS 'Which of the playbook''s two places it takes while it lives. Set at creation.';
 COMMENT ON COLUMN webhook_secrets.digest IS 'HMAC-SHA256 of the secret under the pepper, which the database never sees. Set at creation.';
 COMMENT ON COLUMN webhook_secrets.created_at IS 'Set at creation.';
-COMMENT ON COLUMN webhook_secrets.revoked_at IS 'Null while it lives. Set once, by runlatch secret revoke.';
+COMMENT ON COLUMN webhook_secrets.revoked_at IS 'Null while it lives. Set once, by runlatch secret revoke (trigger revocation_is_final).';
+
+CREATE FUNCTION refuse_unrevoking() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'webhook secret % is revoked for good', OLD.id
+        USING ERRCODE = 'integrity_constraint_violation', HINT = 'Create another secret.';
+END $$;
+CREATE TRIGGER revocation_is_final BEFORE UPDATE ON webhook_secrets
+    FOR EACH ROW WHEN (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at)
+    EXECUTE FUNCTION refuse_unrevoking();
 
 CREATE TABLE kill_switches (
     organization_id uuid UNIQUE NULLS NOT DISTINCT REFERENCES organizations (id),

@@ -7,7 +7,12 @@ BEGIN
     FOREACH role IN ARRAY ARRAY['runlatch_gateway', 'runlatch_worker', 'runlatch_operator'] LOOP
         -- Roles belong to the cluster, not to the database: another database here may have made them.
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                -- Another database's migration made it between the two statements.
+                NULL;
+            END;
         END IF;
     END LOOP;
 END $$;
@@ -22,6 +27,9 @@ GRANT INSERT ON dead_letters, settled_sequences TO runlatch_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON suspect_messages TO runlatch_worker;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO runlatch_operator;
-GRANT INSERT, UPDATE ON organizations, projects, templates, playbooks TO runlatch_operator;
+-- Column by column, because ids, owners and the idempotency scope never change: run ids are computed from them.
+GRANT INSERT ON organizations, projects, templates, playbooks TO runlatch_operator;
+GRANT UPDATE (slug, name) ON organizations, projects, templates TO runlatch_operator;
+GRANT UPDATE (slug, name, project_id, template_id, enabled) ON playbooks TO runlatch_operator;
 GRANT INSERT, UPDATE (revoked_at) ON webhook_secrets TO runlatch_operator;
 GRANT INSERT, DELETE ON kill_switches TO runlatch_operator;
