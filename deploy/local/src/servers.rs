@@ -50,6 +50,8 @@ impl fmt::Display for Absent {
     }
 }
 
+impl std::error::Error for Absent {}
+
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -125,15 +127,18 @@ fn version(program: &Path) -> Option<Version> {
     parse_version(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// The first thing in `text` that reads as a version: `postgres (PostgreSQL) 15.13 (Debian …)`, `17beta1`,
+/// The first thing in `text` that reads as a version: `postgres (PostgreSQL) 15.13 (Debian …)`, `18beta1`,
 /// `Redis server v=7.0.15 sha=…`, `nats-server: v2.9.10`.
 fn parse_version(text: &str) -> Option<Version> {
     let word = text
         .split(|c: char| c.is_whitespace() || c == '=')
         .map(|word| word.trim_start_matches('v'))
         .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
-    let mut numbers = word.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next().and_then(Result::ok).unwrap_or(0)))
+    let mut numbers = word.split('.').map(|part| {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        part[..digits].parse().ok()
+    });
+    Some((numbers.next()??, numbers.next().flatten().unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -144,7 +149,7 @@ mod tests {
     fn a_version_is_read_from_what_each_server_says() {
         let said = [
             ("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n", (15, 13)),
-            ("postgres (PostgreSQL) 18beta1\n", (18, 1)),
+            ("postgres (PostgreSQL) 18beta1\n", (18, 0)),
             ("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64\n", (7, 0)),
             ("Valkey server v=8.1.1 sha=00000000:0\n", (8, 1)),
             ("nats-server: v2.9.10\n", (2, 9)),

@@ -1,0 +1,257 @@
+//! The stack itself: how it comes to be, what it is made of, and how it ends.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as channel},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
+use tokio::{
+    runtime::Runtime,
+    sync::{broadcast, mpsc, watch},
+};
+
+use crate::{
+    binaries,
+    builder::{Builder, Settings},
+    home::Home,
+    nats,
+    port::Port,
+    postgres,
+    process::{Event, Process, Spec},
+    redis,
+    roles::{Role, Roles, random},
+    servers::Server,
+    supervise::{Orders, Seen, Supervisor},
+};
+
+/// Running servers, gateways and workers. Dropping it ends them at once and removes all their files, which takes some
+/// tens of milliseconds; [`Stack::shutdown`] lets them finish first.
+///
+/// It has a thread of its own to watch its processes from, so it may outlive the runtime that started it.
+pub struct Stack {
+    pub(crate) home: Arc<Home>,
+    pub(crate) settings: Settings,
+    pub(crate) roles: Roles,
+    pepper: String,
+    ports: Ports,
+    processes: Mutex<Vec<Arc<Handle>>>,
+    events: broadcast::Sender<Event>,
+    runtime: Option<Runtime>,
+    /// Closed when the last supervisor is done; the sender is what they are given copies of.
+    supervisors: (Option<channel::Sender<()>>, channel::Receiver<()>),
+}
+
+#[derive(Clone, Copy)]
+struct Ports {
+    postgres: u16,
+    redis: u16,
+    nats: u16,
+}
+
+/// One supervised process.
+pub(crate) struct Handle {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) orders: Orders,
+    pub(crate) seen: watch::Receiver<Seen>,
+}
+
+impl Stack {
+    /// One gateway, one worker and the three servers, unless told otherwise.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) async fn create(settings: Settings) -> Result<Stack> {
+        // What is missing is said before anything has been started.
+        for server in Server::ALL {
+            server.find().context("type `make install`, which installs what is missing")?;
+        }
+        if settings.migrate {
+            ["runlatch", "runlatch-gateway", "runlatch-worker"]
+                .into_iter()
+                .try_for_each(|name| binaries::find(name).map(drop))?;
+        }
+        let home = Arc::new(Home::create()?);
+        let ports = [Port::reserve()?, Port::reserve()?, Port::reserve()?];
+        let [postgres, redis, nats] = ports.each_ref().map(Port::number);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let (done, all_done) = channel::channel();
+        let stack = Stack {
+            home,
+            settings,
+            roles: Roles::draw(),
+            pepper: random(),
+            ports: Ports { postgres, redis, nats },
+            processes: Mutex::default(),
+            events: broadcast::Sender::new(1024),
+            runtime: Some(runtime),
+            supervisors: (Some(done), all_done),
+        };
+        stack.start_servers(ports).await?;
+        if stack.settings.migrate {
+            stack.migrate().await?;
+        }
+        let (gateways, workers) = (stack.settings.gateways, stack.settings.workers);
+        let mut started = vec![];
+        for _ in 0..gateways {
+            started.push(stack.launch(stack.gateway_spec(&stack.settings.gateway)?));
+        }
+        for _ in 0..workers {
+            started.push(stack.launch(stack.worker_spec(&stack.settings.worker)?));
+        }
+        try_join_all(started.iter().map(|handle| stack.first_ready(handle))).await?;
+        Ok(stack)
+    }
+
+    async fn start_servers(&self, [postgres, redis, nats]: [Port; 3]) -> Result<()> {
+        // These two start while initdb, which is the longest step of all, is at work.
+        let mut started = vec![
+            self.launch(redis::prepare(&self.settings, redis)?),
+            self.launch(nats::prepare(&self.home, &self.settings, nats)?),
+        ];
+        let spec = {
+            let (home, settings) = (self.home.clone(), self.settings.clone());
+            let url = self.database_url(Role::Superuser);
+            let password = self.roles.password(Role::Superuser).to_owned();
+            self.blocking(move || postgres::prepare(&home, &settings, &password, url, postgres)).await??
+        };
+        started.insert(0, self.launch(spec));
+        // Shown first, since all the rest is there to fill it.
+        self.handles().rotate_right(1);
+        try_join_all(started.iter().map(|handle| self.first_ready(handle))).await?;
+        self.roles.create_owner(self.ports.postgres).await
+    }
+
+    /// Puts a process under supervision and starts it.
+    pub(crate) fn launch(&self, spec: Spec) -> Arc<Handle> {
+        let (orders, received) = mpsc::unbounded_channel();
+        let (seen, watcher) = watch::channel(Seen::stopped());
+        let handle = Arc::new(Handle { spec: Arc::new(spec), orders, seen: watcher });
+        let supervisor = Supervisor {
+            spec: handle.spec.clone(),
+            home: self.home.clone(),
+            restart: self.settings.restart,
+            seen,
+            events: self.events.clone(),
+        };
+        let done = self.supervisors.0.clone();
+        self.runtime().spawn(async move {
+            supervisor.run(received).await;
+            drop(done);
+        });
+        handle.start();
+        self.handles().push(handle.clone());
+        handle
+    }
+
+    /// Runs what blocks on a thread of the stack's own.
+    pub(crate) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        Ok(self.runtime().spawn_blocking(work).await?)
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("only `drop` takes it")
+    }
+
+    pub(crate) fn handles(&self) -> MutexGuard<'_, Vec<Arc<Handle>>> {
+        // It is never left half changed, so a panic elsewhere does not matter.
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn handle(&self, name: &str) -> Result<Arc<Handle>> {
+        let found = self.handles().iter().find(|handle| handle.spec.name == name).cloned();
+        found.with_context(|| format!("the stack has no process named {name:?}"))
+    }
+
+    /// All processes, in the order in which they were started.
+    pub fn processes(&self) -> Vec<Process> {
+        self.handles().iter().map(|handle| handle.process(&self.home)).collect()
+    }
+
+    /// What happens to the processes from here on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Where each gateway serves, `http://127.0.0.1:port`.
+    pub fn urls(&self) -> Vec<String> {
+        self.processes()
+            .iter()
+            .filter_map(|process| process.port.filter(|_| process.name.starts_with("gateway-")))
+            .map(http)
+            .collect()
+    }
+
+    /// Where the first gateway serves.
+    ///
+    /// # Panics
+    /// Where the stack has no gateway.
+    pub fn url(&self) -> String {
+        self.urls().into_iter().next().expect("a stack with a gateway")
+    }
+
+    /// Where a gateway or worker has its `/healthz`, `/readyz` and `/metrics`.
+    pub fn ops_url(&self, name: &str) -> Result<String> {
+        let handle = self.handle(name)?;
+        let port = handle.spec.ops_port.as_ref().with_context(|| format!("{name} has no operators' listener"))?;
+        Ok(http(port.number()))
+    }
+
+    /// The database, as this role.
+    pub fn database_url(&self, role: Role) -> String {
+        self.roles.url(role, self.ports.postgres)
+    }
+
+    /// `redis://127.0.0.1:port`.
+    pub fn redis_url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.ports.redis)
+    }
+
+    /// `nats://127.0.0.1:port`.
+    pub fn nats_url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.ports.nats)
+    }
+
+    /// The pepper of the webhook secrets, drawn for this stack.
+    pub fn pepper(&self) -> &str {
+        &self.pepper
+    }
+
+    pub(crate) fn postgres_port(&self) -> u16 {
+        self.ports.postgres
+    }
+
+    /// The stack's private directory: `logs/`, `postgres/data/`, `nats/`. Gone when the stack is.
+    pub fn directory(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The file of all that a process ever wrote, over all its starts.
+    pub fn log_path(&self, name: &str) -> PathBuf {
+        self.home.log(name)
+    }
+}
+
+fn http(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_logs();
+        }
+        // A supervisor without orders starts nothing again; it only collects its child.
+        self.handles().clear();
+        self.supervisors.0 = None;
+        self.home.clear();
+        let _ = self.supervisors.1.recv_timeout(Duration::from_secs(1));
+        // An ordinary drop would panic inside of another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
