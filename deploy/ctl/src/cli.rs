@@ -75,6 +75,7 @@ pub(crate) enum SecretCommand {
     /// Revoke a secret, for good.
     Revoke {
         /// The secret's id, as `secret list` shows it.
+        #[arg(value_parser = secret_id)]
         id: Uuid,
     },
 }
@@ -109,6 +110,11 @@ impl std::fmt::Display for PlaybookPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.organization, self.playbook)
     }
+}
+
+/// uuid's own error quotes what it was given, and that may be the secret itself (I7).
+fn secret_id(text: &str) -> Result<Uuid, &'static str> {
+    text.parse().map_err(|_| "expected the secret's id, as `secret list` shows it")
 }
 
 const fn catalog_help() -> &'static str {

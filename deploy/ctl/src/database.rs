@@ -52,8 +52,9 @@ fn parse(url: Option<&str>) -> Result<Config, Error> {
         // The parser would take the rest of such a password for the host, which is shown.
         return Err(usage("DATABASE_URL has more than one '@': write %40 for one in the password"));
     }
-    let config: Config =
-        url.parse().map_err(|_| usage("DATABASE_URL is not of the form postgres://user:password@host:port/database"))?;
+    let config: Config = url
+        .parse()
+        .map_err(|_| usage("DATABASE_URL is not of the form postgres://user:password@host:port/database"))?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(usage("DATABASE_URL names no host"));
     }

@@ -43,8 +43,8 @@ impl From<clap::Error> for Error {
             }
             ErrorKind::UnknownArgument => "one argument too many".to_owned(),
             ErrorKind::ValueValidation => match std::error::Error::source(&error) {
-                Some(reason) if argument != "<ID>" => format!("{argument}: {reason}"),
-                _ => format!("{argument} is not what is expected"),
+                Some(reason) => format!("{argument}: {reason}"),
+                None => format!("{argument} is not what is expected"),
             },
             ErrorKind::InvalidValue => match error.get(ContextKind::ValidValue) {
                 Some(ContextValue::Strings(valid)) => format!("{argument}: expected {}", valid.join(" or ")),
@@ -66,25 +66,25 @@ impl From<clap::Error> for Error {
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        let hint = match error.code() {
-            Some(&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN) => {
-                "; the schema is not there or not up to date: run `runlatch migrate`"
-            }
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-                "; DATABASE_URL must log in with the role runlatch_operator, for `migrate` as the database's owner"
-            }
-            _ => "",
-        };
-        Self::Failed(format!("{}{hint}", describe(&error)))
+        Self::Failed(describe(&error))
     }
 }
 
-/// Message and code of a database error, or the chain of causes where there is no such. Never the detail, which can
-/// quote rows.
+/// Message and code of a database error with what to do about it, or the chain of causes where there is no such.
+/// Never the detail, which can quote rows.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("Postgres: {} (SQLSTATE {})", error.message(), error.code().code());
-    }
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let Some(error) = error.as_db_error() else {
+        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+        return causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    };
+    let advice = match *error.code() {
+        SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN => {
+            "; the schema is not there or not up to date: run `runlatch migrate`"
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            "; DATABASE_URL must log in with the role runlatch_operator, for `migrate` as the database's owner"
+        }
+        _ => "",
+    };
+    format!("Postgres: {} (SQLSTATE {}){advice}", error.message(), error.code().code())
 }

@@ -79,8 +79,9 @@ pub(crate) async fn create(
     transaction.commit().await?;
 
     if let Candidate::Generated(secret) = candidate {
-        say(secret.reveal())
-            .map_err(|error| Error::Failed(format!("{error}; nobody has seen the secret: revoke it, its id is {id}")))?;
+        say(secret.reveal()).map_err(|error| {
+            Error::Failed(format!("{error}; nobody has seen the secret: revoke it, its id is {id}"))
+        })?;
         remark(&format!("secret {id} opens {path} within a second; it was shown now and never again"));
     } else {
         remark(&format!("the secret opens {path} within a second; its id is {id}"));

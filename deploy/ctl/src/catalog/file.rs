@@ -12,14 +12,14 @@ use super::{Catalog, Organization, Playbook, Scope};
 const MAX_NAME: usize = 200;
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawFile {
     #[serde(default)]
     organizations: Table,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawOrganization {
     name: Option<String>,
     #[serde(default)]
@@ -33,13 +33,13 @@ struct RawOrganization {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawNamed {
     name: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawPlaybook {
     name: Option<String>,
     project: String,
@@ -96,7 +96,10 @@ impl Problems {
         if (1..=MAX_NAME).contains(&name.chars().count()) && !name.contains(char::is_control) {
             return Some(name);
         }
-        self.add(&format!("{place}.name"), format!("a name is 1 to {MAX_NAME} characters, none of them a control character"));
+        self.add(
+            &format!("{place}.name"),
+            format!("a name is 1 to {MAX_NAME} characters, none of them a control character"),
+        );
         None
     }
 

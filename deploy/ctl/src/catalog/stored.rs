@@ -29,8 +29,7 @@ pub(super) async fn load<'a>(
         );
         for row in transaction.query(&entries, &[&named]).await? {
             let organization = catalog.entry(slug(&row, 0)?).or_default();
-            let entries =
-                if table == "projects" { &mut organization.projects } else { &mut organization.templates };
+            let entries = if table == "projects" { &mut organization.projects } else { &mut organization.templates };
             entries.insert(slug(&row, 1)?, row.get(2));
         }
     }

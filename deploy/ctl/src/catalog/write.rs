@@ -17,7 +17,9 @@ pub(super) async fn change(transaction: &Transaction<'_>, change: &Change<'_>) -
             let update = "UPDATE organizations SET name = $2 WHERE slug = $1::text";
             transaction.execute(update, &[&organization, &entry.name]).await?
         }
-        Entry::Project(slug, name) => named(transaction, "projects", new, [&organization, &slug.as_str(), &name]).await?,
+        Entry::Project(slug, name) => {
+            named(transaction, "projects", new, [&organization, &slug.as_str(), &name]).await?
+        }
         Entry::Template(slug, name) => {
             named(transaction, "templates", new, [&organization, &slug.as_str(), &name]).await?
         }
