@@ -1,0 +1,78 @@
+//! Checks 3 to 6: who is calling, and whether the playbook may be started.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use proto::secret::{Digest, Pepper, Secret};
+use proto::{IdempotencyKey, ProjectId, RunId, Selector, TemplateId};
+
+use crate::catalog::{Organization, Playbook, Snapshot};
+use crate::refusal::Refusal;
+use crate::request::route::Route;
+use crate::request::{Header, header};
+
+/// Somebody who holds a live secret of a playbook that may be started. Made only by [`authenticate`].
+pub struct Caller {
+    organization: Arc<Organization>,
+    playbook: Arc<Playbook>,
+}
+
+/// Where a run is to take place.
+#[derive(Clone, Copy)]
+pub struct Target {
+    pub(crate) project: ProjectId,
+    pub(crate) template: TemplateId,
+}
+
+/// Checks the secret against the playbook's live ones.
+pub fn authenticate(
+    snapshot: &Snapshot,
+    pepper: &Pepper,
+    route: &Route,
+    headers: &HeaderMap,
+) -> Result<Caller, Refusal> {
+    let secret = match header(headers, "x-webhook-secret") {
+        Header::Once(secret) if secret.len() <= Secret::MAX_LEN => secret,
+        Header::Once(_) | Header::Missing | Header::Repeated => return Err(Refusal::InvalidSecret),
+    };
+    // Before the look-up: an unknown playbook must not answer faster than a disabled one, whose existence is told
+    // only to who holds its secret.
+    let digest: Digest = pepper.digest(secret);
+    let (organization, playbook) = snapshot.find(&route.organization, &route.playbook).ok_or(Refusal::NotFound)?;
+    let right = digest.matches_any(&playbook.secrets);
+    match (right, playbook.enabled, snapshot.kills(organization)) {
+        (true, true, false) => Ok(Caller { organization: Arc::clone(organization), playbook: Arc::clone(playbook) }),
+        (true, false, _) => Err(Refusal::PlaybookDisabled),
+        (true, true, true) => Err(Refusal::KillSwitchEngaged),
+        (false, true, false) => Err(Refusal::InvalidSecret),
+        (false, _, _) => Err(Refusal::NotFound),
+    }
+}
+
+impl Caller {
+    pub(crate) fn organization(&self) -> &Organization {
+        &self.organization
+    }
+
+    pub(crate) fn playbook(&self) -> &Playbook {
+        &self.playbook
+    }
+
+    /// The run that `key` names for this caller.
+    pub fn run_id(&self, key: &IdempotencyKey) -> RunId {
+        self.organization.run_id(&self.playbook, key)
+    }
+
+    /// Check 12: the target that the query names, or the playbook's own.
+    pub fn resolve(&self, selector: &Selector) -> Result<Target, Refusal> {
+        let project = match &selector.project {
+            None => self.playbook.project,
+            Some(slug) => *self.organization.projects.get(slug).ok_or(Refusal::ProjectNotFound)?,
+        };
+        let template = match &selector.template {
+            None => self.playbook.template,
+            Some(slug) => *self.organization.templates.get(slug).ok_or(Refusal::TemplateNotFound)?,
+        };
+        Ok(Target { project, template })
+    }
+}

@@ -1,0 +1,148 @@
+//! The gateway's settings: each a flag and an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use proto::secret::Pepper;
+
+use crate::publish::Grouping;
+use crate::request::body;
+use crate::server;
+
+/// Accepts webhook deliveries, claims their keys in Redis and queues them in NATS JetStream.
+#[derive(Parser, Debug)]
+#[command(name = "runlatch-gateway", version)]
+pub struct Config {
+    /// Address for callers.
+    #[arg(long, env = "RUNLATCH_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Address for operators: /healthz, /readyz, /metrics. Not for callers.
+    #[arg(long, env = "RUNLATCH_OPS_LISTEN", default_value = "127.0.0.1:8081")]
+    pub ops_listen: SocketAddr,
+    /// Postgres, as a user with the role runlatch_gateway. Must keep a session (LISTEN): Postgres itself, or a pooler
+    /// in session mode.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+    /// Redis 7 or newer, or Valkey.
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: String,
+    /// NATS with JetStream, 2.9 or newer; several servers separated by commas.
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub nats_url: String,
+    /// Key of the secrets' digests, at least 32 bytes.
+    #[arg(long, env = "RUNLATCH_PEPPER", hide_env_values = true, required_unless_present = "pepper_file")]
+    pepper: Option<String>,
+    /// File with the pepper; one newline at its end is not part of it.
+    #[arg(long, env = "RUNLATCH_PEPPER_FILE", conflicts_with = "pepper")]
+    pepper_file: Option<PathBuf>,
+
+    /// Longest body, in bytes.
+    #[arg(long, env = "RUNLATCH_MAX_BODY_BYTES", default_value_t = 512 * 1024)]
+    pub max_body_bytes: usize,
+    /// Longest time to read a body.
+    #[arg(long, env = "RUNLATCH_BODY_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub body_timeout: Duration,
+    /// Longest request head, in bytes.
+    #[arg(long, env = "RUNLATCH_MAX_HEADER_BYTES", default_value_t = 32 * 1024,
+          value_parser = clap::value_parser!(u32).range(8192..=1024 * 1024))]
+    pub max_header_bytes: u32,
+    /// Most header lines of a request.
+    #[arg(long, env = "RUNLATCH_MAX_HEADERS", default_value_t = 64)]
+    pub max_headers: usize,
+    /// Longest time to read a request's head, idle time on a kept connection included.
+    #[arg(long, env = "RUNLATCH_HEADER_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub header_timeout: Duration,
+    /// Most connections.
+    #[arg(long, env = "RUNLATCH_MAX_CONNECTIONS", default_value_t = 8192)]
+    pub max_connections: usize,
+    /// Most deliveries in flight; further ones are answered 503 at once. Bounds memory, together with the body limit.
+    #[arg(long, env = "RUNLATCH_MAX_IN_FLIGHT", default_value_t = 2048)]
+    pub max_in_flight: usize,
+
+    /// How long an idempotency key's payload is remembered. Redis' memory is sized by it; run ids do not depend on it.
+    #[arg(long, env = "RUNLATCH_CLAIM_WINDOW", default_value = "24h", value_parser = claim_window)]
+    pub claim_window: Duration,
+    /// Longest wait for Redis; after it a delivery is accepted unchecked.
+    #[arg(long, env = "RUNLATCH_REDIS_TIMEOUT", default_value = "250ms", value_parser = humantime::parse_duration)]
+    pub redis_timeout: Duration,
+    /// Longest wait for the queue's acknowledgement.
+    #[arg(long, env = "RUNLATCH_PUBLISH_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub publish_timeout: Duration,
+    /// Messages that may be unacknowledged at a time.
+    #[arg(long, env = "RUNLATCH_PUBLISH_MESSAGES", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub publish_messages: u8,
+    /// Bytes that the stream may hold; at 90 % of them intake stops.
+    #[arg(long, env = "RUNLATCH_QUEUE_BYTES", default_value_t = 8 << 30)]
+    pub queue_bytes: u64,
+    /// Age at which the catalog must no longer be relied on, since the last proof that it is current. Unset: never,
+    /// so that an outage of Postgres does not stop intake.
+    #[arg(long, env = "RUNLATCH_MAX_CATALOG_AGE", value_parser = humantime::parse_duration)]
+    pub max_catalog_age: Option<Duration>,
+    /// Longest time from SIGTERM to the end.
+    #[arg(long, env = "RUNLATCH_SHUTDOWN_DEADLINE", default_value = "25s", value_parser = humantime::parse_duration)]
+    pub shutdown_deadline: Duration,
+
+    /// Which log lines to write, as tracing's filter directives.
+    #[arg(long, env = "RUNLATCH_LOG", default_value = "info,async_nats=warn")]
+    pub log: String,
+    /// Form of log lines, on standard error.
+    #[arg(long, env = "RUNLATCH_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    pub log_format: String,
+}
+
+/// Redis counts a key's life in whole seconds, and knows no life of zero.
+fn claim_window(text: &str) -> Result<Duration, String> {
+    let window = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if window < Duration::from_secs(1) { Err("must be at least 1s".to_owned()) } else { Ok(window) }
+}
+
+impl Config {
+    /// Reads the pepper from wherever it is.
+    pub fn pepper(&self) -> anyhow::Result<Pepper> {
+        let bytes = match (&self.pepper, &self.pepper_file) {
+            (Some(pepper), _) => pepper.clone().into_bytes(),
+            (None, Some(file)) => {
+                let mut bytes = std::fs::read(file)
+                    .map_err(|error| anyhow::anyhow!("--pepper-file {}: {error}", file.display()))?;
+                if bytes.last() == Some(&b'\n') {
+                    bytes.pop();
+                }
+                bytes
+            }
+            (None, None) => anyhow::bail!("--pepper-file or RUNLATCH_PEPPER is required"),
+        };
+        Pepper::new(&bytes).map_err(|error| anyhow::anyhow!("--pepper-file or RUNLATCH_PEPPER: {error}"))
+    }
+
+    /// How to reach Postgres.
+    pub fn database(&self) -> anyhow::Result<tokio_postgres::Config> {
+        // The parser's own words may quote the URL, which holds a password.
+        let mut database: tokio_postgres::Config = self
+            .database_url
+            .parse()
+            .map_err(|_| anyhow::anyhow!("--database-url or DATABASE_URL: not a Postgres URL or connection string"))?;
+        database.application_name("runlatch-gateway").connect_timeout(Duration::from_secs(2));
+        Ok(database)
+    }
+
+    pub(crate) fn body(&self) -> body::Limits {
+        body::Limits { bytes: self.max_body_bytes, time: self.body_timeout }
+    }
+
+    pub(crate) fn server(&self) -> server::Limits {
+        server::Limits {
+            connections: self.max_connections,
+            header_bytes: self.max_header_bytes as usize,
+            headers: self.max_headers,
+            header_time: self.header_timeout,
+            shutdown: self.shutdown_deadline,
+        }
+    }
+
+    /// Half a message's room, so that a group of small deliveries never has to be taken apart.
+    pub(crate) fn grouping(&self, max_payload: usize) -> Grouping {
+        Grouping { messages: usize::from(self.publish_messages), bytes: max_payload / 2 }
+    }
+}

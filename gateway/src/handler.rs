@@ -1,0 +1,126 @@
+//! One delivery, from request to answer, in the order in which it happens.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Request, request::Parts};
+use hyper::body::Incoming;
+use proto::envelope::Delivery;
+use proto::secret::Pepper;
+use proto::{Claim, Fingerprint, Payload, Selector, Timestamp, claim};
+
+use crate::admission::Admission;
+use crate::auth::{Caller, Target, authenticate};
+use crate::catalog::Catalog;
+use crate::claims::{Claims, Verdict, judge, judge_known};
+use crate::metrics::Metrics;
+use crate::publish::Publisher;
+use crate::queue::Queue;
+use crate::refusal::Refusal;
+use crate::request::{body, key, query, route::Route};
+use crate::respond::{self, Accepted, Response};
+
+/// All that a delivery meets on its way.
+pub struct Gateway {
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) pepper: Pepper,
+    pub(crate) limits: body::Limits,
+    pub(crate) claims: Claims,
+    pub(crate) queue: Queue,
+    pub(crate) publisher: Publisher,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Answers one request. Never fails: a refusal is an answer too.
+pub async fn handle(gateway: &Gateway, request: Request<Incoming>) -> Response {
+    let began = Instant::now();
+    let (head, mut body) = request.into_parts();
+    let result = deliver(gateway, &head, &mut body).await;
+    gateway.metrics.count(respond::outcome(&result), began.elapsed());
+    match result {
+        Ok(accepted) => respond::accepted(head.uri.path(), &accepted),
+        Err(refusal) => {
+            let drained = body::drain(head.version, &head.headers, &mut body).await;
+            respond::refused(&refusal, drained)
+        }
+    }
+}
+
+async fn deliver(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result<Accepted, Refusal> {
+    let route = Route::read(&head.method, head.uri.path())?;
+    let place = gateway.admission.enter()?;
+    let catalog = gateway.catalog.current().ok_or(Refusal::Unavailable("the catalog is too old"))?;
+    let caller = authenticate(&catalog, &gateway.pepper, &route, &head.headers)?;
+    drop(catalog);
+    let key = key::read(&head.headers)?;
+    let selector = query::read(head.uri.query())?;
+
+    let timer = Instant::now();
+    let body = body::read(body, gateway.limits).await?;
+    gateway.metrics.steps().body.observe(timer.elapsed().as_secs_f64());
+    let payload = Payload::parse(&body)?;
+
+    let run = caller.run_id(&key);
+    let fingerprint = Fingerprint::compute(caller.playbook().id, &selector, &payload);
+    let target = match admit(gateway, &caller, &selector) {
+        Ok(target) => target,
+        // A retry is answered as one, whatever has changed since; but nothing refused here binds the key.
+        Err(refusal) => {
+            let found = gateway.claims.look_up(run).await;
+            return match judge_known(found, &fingerprint, gateway.queue.epoch()) {
+                Some(Verdict::Replay(at)) => Ok(Accepted::replayed(run, at)),
+                Some(Verdict::Conflict) => Err(Refusal::Conflict(run)),
+                _ => Err(refusal),
+            };
+        }
+    };
+
+    let timer = Instant::now();
+    let epoch = gateway.queue.epoch();
+    let mut claim = Claim {
+        state: claim::State::Claimed,
+        fingerprint: fingerprint.short(),
+        accepted_at: Timestamp::now(),
+        playbook: caller.playbook().id,
+        epoch,
+    };
+    let found = gateway.claims.claim(run, &claim).await;
+    gateway.metrics.steps().claim.observe(timer.elapsed().as_secs_f64());
+    let verdict = judge(found, &fingerprint, epoch);
+    match verdict {
+        Verdict::Replay(at) => return Ok(Accepted::replayed(run, at)),
+        Verdict::Conflict => return Err(Refusal::Conflict(run)),
+        Verdict::Help(at) => claim.accepted_at = at,
+        Verdict::Deferred => _ = gateway.metrics.checks_deferred.inc(),
+        Verdict::New => {}
+    }
+
+    let delivery = Delivery {
+        run_id: run,
+        organization_id: caller.organization().id,
+        playbook_id: caller.playbook().id,
+        project_id: target.project,
+        template_id: target.template,
+        target: selector,
+        idempotency_key: key,
+        fingerprint,
+        accepted_at: claim.accepted_at,
+        traceparent: None,
+        reply_to: None,
+        payload,
+    };
+    let timer = Instant::now();
+    let published = gateway.publisher.publish(run, claim, delivery.encode(), place).await?;
+    gateway.metrics.steps().publish.observe(timer.elapsed().as_secs_f64());
+    Ok(Accepted::published(published, verdict, run, claim.accepted_at))
+}
+
+/// What would refuse a new delivery, but not the retry of one that is known: its target, and the queue.
+fn admit(gateway: &Gateway, caller: &Caller, selector: &Selector) -> Result<Target, Refusal> {
+    let target = caller.resolve(selector)?;
+    match gateway.queue.refuses() {
+        Some(reason) => Err(Refusal::Unavailable(reason)),
+        None => Ok(target),
+    }
+}

@@ -1,0 +1,89 @@
+//! What the gateway says of itself to its operators.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::RedisResult;
+
+use crate::admission::Admission;
+use crate::catalog::Catalog;
+use crate::metrics::Metrics;
+use crate::ops::Status;
+use crate::queue::Queue;
+
+/// The parts that decide whether the gateway is ready.
+pub(crate) struct Health {
+    metrics: Arc<Metrics>,
+    catalog: Arc<Catalog>,
+    queue: Queue,
+    admission: Arc<Admission>,
+    redis: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl Health {
+    pub(crate) fn new(
+        metrics: &Arc<Metrics>,
+        catalog: &Arc<Catalog>,
+        queue: &Queue,
+        admission: &Arc<Admission>,
+    ) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            catalog: Arc::clone(catalog),
+            queue: queue.clone(),
+            admission: Arc::clone(admission),
+            redis: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Unready from now on, for good.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes whether Redis takes writes, and says so in the log when that changes.
+    pub(crate) fn redis(&self, probe: RedisResult<()>) {
+        let worked = self.redis.swap(probe.is_ok(), Ordering::Relaxed);
+        match probe {
+            Ok(()) if !worked => tracing::info!("redis: takes writes again"),
+            Err(error) if worked => {
+                tracing::warn!(%error, "redis: takes no writes; accepting deliveries with their check deferred");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+impl Status for Health {
+    fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        if self.stopping.load(Ordering::Relaxed) {
+            missing.push("stopping".to_owned());
+        }
+        if self.catalog.current().is_none() {
+            missing.push("postgres: no catalog, or one older than allowed".to_owned());
+        }
+        missing.extend(self.queue.refuses().map(str::to_owned));
+        missing
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        let mut degraded = Vec::new();
+        // An accelerator (I5): without it deliveries are still accepted.
+        if !self.redis.load(Ordering::Relaxed) {
+            degraded.push("redis: takes no writes; the check for conflicts is deferred".to_owned());
+        }
+        degraded
+    }
+
+    fn refresh(&self) {
+        let (messages, bytes) = self.queue.depth();
+        self.metrics.in_flight.set(self.admission.in_flight() as i64);
+        self.metrics.catalog_age.set(self.catalog.age().as_secs_f64());
+        self.metrics.queue_messages.set(messages as i64);
+        self.metrics.queue_bytes.set(bytes as i64);
+        self.metrics.redis_writes.set(i64::from(self.redis.load(Ordering::Relaxed)));
+    }
+}

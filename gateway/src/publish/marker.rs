@@ -1,0 +1,29 @@
+//! Marks claims as published, off the callers' time.
+
+use std::sync::Arc;
+
+use proto::{Claim, RunId};
+use tokio::sync::mpsc;
+
+use crate::claims::Claims;
+use crate::metrics::Metrics;
+
+/// Messages whose marks may wait for Redis. Beyond that marks are dropped, which a retry makes good.
+pub(super) const BACKLOG: usize = 64;
+/// Most marks in one round trip.
+const AT_ONCE: usize = 1024;
+
+/// Runs until no sender is left and the last mark is written.
+pub(super) async fn run(claims: Claims, mut published: mpsc::Receiver<Vec<(RunId, Claim)>>, metrics: Arc<Metrics>) {
+    while let Some(mut marks) = published.recv().await {
+        while marks.len() < AT_ONCE
+            && let Ok(more) = published.try_recv()
+        {
+            marks.extend(more);
+        }
+        if let Err(error) = claims.mark(&marks).await {
+            tracing::debug!(%error, "redis: marking failed");
+            metrics.marks_lost.inc_by(marks.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! One message: out, acknowledged, and every caller told.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use proto::claim::State;
+use proto::{Claim, RunId, envelope, queue};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{Item, Published};
+use crate::queue::Queue;
+use crate::refusal::Refusal;
+
+/// Publishes one group. Every item gets the fate of the whole.
+pub(super) async fn publish(queue: Queue, group: Vec<Item>, marks: mpsc::Sender<Vec<(RunId, Claim)>>) {
+    // Before the message leaves: if the stream is lost and made anew meanwhile, the marks must name the old one. A
+    // mark that is too old costs one more message; one that is too new would hide a loss for ever (I3).
+    let epoch = queue.epoch();
+    let fate = acknowledged(&queue, &group).await;
+    if fate.is_ok() {
+        let published =
+            group.iter().map(|item| (item.run, Claim { state: State::Published, epoch, ..item.claim })).collect();
+        // A full backlog loses marks, never deliveries: an unmarked retry is helped instead of replayed.
+        if marks.try_send(published).is_err() {
+            tracing::debug!("marks dropped");
+        }
+    }
+    for item in group {
+        let answer = match &fate {
+            Ok(_) => Ok(Published(())),
+            Err(reason) => Err(Refusal::Unavailable(reason)),
+        };
+        // Fails only if the caller has hung up.
+        _ = item.fate.send(answer);
+        drop(item.place);
+    }
+}
+
+/// Accepted means a PubAck without error and with a sequence. Anything else is ambiguous at best: the caller gets a
+/// 503 and its retry helps.
+async fn acknowledged(queue: &Queue, group: &[Item]) -> Result<PublishAck, &'static str> {
+    // Subscribed before the question is asked, so that no disconnect falls between the two.
+    let mut disconnects = queue.disconnects();
+    disconnects.mark_unchanged();
+    if let Some(reason) = queue.refuses() {
+        return Err(reason);
+    }
+    let sent = async {
+        let message = PublishMessage::build()
+            .headers(headers(group.len()))
+            // Random: it only makes resending this very message cheap. Identity is Postgres' business.
+            .message_id(Uuid::new_v4().simple().to_string())
+            .payload(envelope::encode(group.iter().map(|item| &item.encoded)));
+        queue.jetstream().send_publish(queue::subject(0), message).await?.await
+    };
+    let ack = tokio::select! {
+        ack = sent => ack,
+        _ = disconnects.changed() => return Err("nats: the connection was lost"),
+    };
+    match ack {
+        Ok(ack) if ack.sequence > 0 && ack.stream == queue::STREAM => Ok(ack),
+        Ok(_) => Err("nats: acknowledged by another stream, or without a sequence"),
+        Err(error) => {
+            tracing::debug!(%error, "nats: publish failed");
+            Err("nats: publish was refused or not acknowledged in time")
+        }
+    }
+}
+
+fn headers(count: usize) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(queue::COUNT_HEADER, count.to_string());
+    headers
+}

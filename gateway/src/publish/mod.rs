@@ -1,0 +1,83 @@
+//! Step 14: group commit into the queue.
+//!
+//! ```text
+//!  handler ──▶ channel ──▶ group ──▶ message ──▶ JetStream
+//!     ▲                                             │ PubAck, error, time-out or disconnect
+//!     └───────────────── fate ◀─────────────────────┤
+//!                        marks ──▶ marker ──▶ Redis ◀┘
+//! ```
+//!
+//! A message goes out at once while fewer than K are unacknowledged; what arrives meanwhile goes out together as the
+//! next one. So an idle gateway adds no latency, and a busy one pays the broker once for many.
+
+mod group;
+mod marker;
+mod message;
+
+use std::sync::Arc;
+
+use proto::envelope::Encoded;
+use proto::{Claim, RunId};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::admission::Place;
+use crate::claims::Claims;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::refusal::Refusal;
+
+/// How messages are formed.
+#[derive(Clone, Copy, Debug)]
+pub struct Grouping {
+    /// Messages that may be unacknowledged at a time.
+    pub messages: usize,
+    /// Bytes of a message; a larger delivery goes alone.
+    pub bytes: usize,
+}
+
+/// A delivery on its way into the queue.
+struct Item {
+    run: RunId,
+    claim: Claim,
+    encoded: Encoded,
+    fate: oneshot::Sender<Result<Published, Refusal>>,
+    place: Place,
+}
+
+/// Proof that the stream acknowledged the message with this delivery in it. Made only in [`message`].
+#[derive(Clone, Copy, Debug)]
+pub struct Published(());
+
+/// Hands deliveries to the queue.
+pub struct Publisher {
+    items: mpsc::UnboundedSender<Item>,
+}
+
+impl Publisher {
+    /// Starts the group commit on `tasks`. It ends when the publisher is dropped and all in hand has met its fate,
+    /// marks included.
+    pub fn start(queue: Queue, claims: Claims, grouping: Grouping, metrics: Arc<Metrics>, tasks: &TaskTracker) -> Self {
+        // Unbounded, but every item holds its place: there are never more than deliveries in flight.
+        let (items, received) = mpsc::unbounded_channel();
+        let (published, marks) = mpsc::channel(marker::BACKLOG);
+        tasks.spawn(marker::run(claims, marks, Arc::clone(&metrics)));
+        tasks.spawn(group::run(queue, received, published, grouping, metrics));
+        Self { items }
+    }
+
+    /// Publishes a delivery and awaits the fate of the message that carries it. Dropping this future removes nothing:
+    /// a caller who hangs up has still sent.
+    pub async fn publish(
+        &self,
+        run: RunId,
+        claim: Claim,
+        encoded: Encoded,
+        place: Place,
+    ) -> Result<Published, Refusal> {
+        let (fate, told) = oneshot::channel();
+        let gone = |()| Refusal::Internal("the publisher has ended");
+        self.items.send(Item { run, claim, encoded, fate, place }).map_err(|_| gone(()))?;
+        told.await.map_err(|_| gone(()))?
+    }
+}

@@ -1,0 +1,167 @@
+//! The queue as the gateway sees it: is it there, which incarnation is it, and is there room?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::connection::State as Connection;
+use async_nats::jetstream::{self, context::GetStreamErrorKind};
+use async_nats::{Client, ConnectOptions, Event};
+use futures_util::StreamExt;
+use proto::{StreamEpoch, queue};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+/// How often the stream's state is read.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What was last seen of the stream.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    present: bool,
+    /// Kept while the stream is away: what was published to it is still published if it comes back.
+    epoch: StreamEpoch,
+    /// Bytes that the stream holds.
+    bytes: u64,
+    messages: u64,
+}
+
+/// A connection to NATS and what is known of the stream. Clones share both.
+#[derive(Clone)]
+pub struct Queue {
+    client: Client,
+    jetstream: jetstream::Context,
+    seen: watch::Sender<Seen>,
+    /// Counts disconnects; whoever awaits an acknowledgement watches it.
+    disconnects: watch::Receiver<u64>,
+    look: Arc<Notify>,
+    /// Bytes that the stream may hold before intake stops.
+    budget: u64,
+}
+
+impl Queue {
+    /// Begins to connect, and keeps at it in the background for as long as it takes.
+    pub async fn connect(url: &str, budget: u64, ack_patience: Duration) -> Result<Self, async_nats::ConnectError> {
+        let (disconnected, disconnects) = watch::channel(0);
+        let look = Arc::new(Notify::new());
+        let poke = Arc::clone(&look);
+        let client = ConnectOptions::new()
+            .name("runlatch-gateway")
+            .retry_on_initial_connect()
+            .connection_timeout(Duration::from_secs(2))
+            .ping_interval(Duration::from_secs(5))
+            // The first attempts quickly, since most outages are restarts; never more than a second apart.
+            .reconnect_delay_callback(|attempt| Duration::from_millis((attempt as u64 * 50).min(1000)))
+            .event_callback(move |event| {
+                match event {
+                    Event::Disconnected => {
+                        tracing::warn!("nats: disconnected; refusing new deliveries");
+                        disconnected.send_modify(|count| *count += 1);
+                    }
+                    Event::Connected => {
+                        tracing::info!("nats: connected");
+                        poke.notify_one();
+                    }
+                    event => tracing::debug!(%event, "nats"),
+                }
+                async {}
+            })
+            .connect(url)
+            .await?;
+        let jetstream = jetstream::ContextBuilder::new().timeout(ack_patience).build(client.clone());
+        let seen = watch::Sender::new(Seen { present: false, epoch: StreamEpoch::UNKNOWN, bytes: 0, messages: 0 });
+        Ok(Self { client, jetstream, seen, disconnects, look, budget })
+    }
+
+    /// Why nothing can be published now, if so.
+    pub fn refuses(&self) -> Option<&'static str> {
+        if self.client.connection_state() != Connection::Connected {
+            return Some("nats: not connected");
+        }
+        let seen = *self.seen.borrow();
+        if !seen.present {
+            return Some("nats: stream RUNS does not exist (a worker makes it)");
+        }
+        // Ahead of the broker: a stream bounded by bytes would, in servers before the fix of nats-server#4771, delete
+        // from its front what was accepted.
+        if seen.bytes >= self.budget / 10 * 9 {
+            return Some("nats: stream RUNS is at 90 % of its byte budget");
+        }
+        None
+    }
+
+    /// The incarnation of the stream that was last seen.
+    pub fn epoch(&self) -> StreamEpoch {
+        self.seen.borrow().epoch
+    }
+
+    /// Messages and bytes that the stream held when it was last looked at.
+    pub fn depth(&self) -> (u64, u64) {
+        let seen = self.seen.borrow();
+        (seen.messages, seen.bytes)
+    }
+
+    /// The broker's largest message, in bytes, headers included; none before the first connection.
+    pub fn max_payload(&self) -> Option<usize> {
+        (self.client.connection_state() == Connection::Connected).then(|| self.client.server_info().max_payload)
+    }
+
+    pub(crate) fn jetstream(&self) -> &jetstream::Context {
+        &self.jetstream
+    }
+
+    pub(crate) fn disconnects(&self) -> watch::Receiver<u64> {
+        self.disconnects.clone()
+    }
+
+    /// Keeps looking at the stream: every second, after a reconnect, and when the broker says that a stream was made
+    /// or deleted. Ends only by being dropped.
+    pub async fn watch(&self) {
+        // Best effort: without the right to see advisories, the look each second finds the same a little later.
+        let mut advisories = loop {
+            match self.client.subscribe(format!("$JS.EVENT.ADVISORY.STREAM.*.{}", queue::STREAM)).await {
+                Ok(advisories) => break advisories,
+                Err(_) => sleep(LOOK).await,
+            }
+        };
+        loop {
+            self.look_once().await;
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                () = self.look.notified() => {}
+                Some(_) = advisories.next() => {}
+            }
+        }
+    }
+
+    async fn look_once(&self) {
+        if self.client.connection_state() != Connection::Connected {
+            return;
+        }
+        let seen = match timeout(LOOK, self.jetstream.get_stream(queue::STREAM)).await {
+            Ok(Ok(stream)) => {
+                let info = stream.cached_info();
+                let epoch = StreamEpoch::from_unix_nanos(info.created.unix_timestamp_nanos());
+                Seen { present: true, epoch, bytes: info.state.bytes, messages: info.state.messages }
+            }
+            Ok(Err(error)) if is_missing(&error) => {
+                Seen { present: false, bytes: 0, messages: 0, ..*self.seen.borrow() }
+            }
+            // A slow or leaderless broker says nothing about the stream. Publishing will show.
+            Ok(Err(_)) | Err(_) => return,
+        };
+        let before = self.seen.send_replace(seen);
+        if before.epoch != StreamEpoch::UNKNOWN && before.epoch != seen.epoch {
+            tracing::error!(
+                before = %before.epoch, now = %seen.epoch,
+                "nats: stream RUNS is another than before; what the old one held comes back only by retries"
+            );
+        } else if before.present && !seen.present {
+            tracing::error!("nats: stream RUNS is gone; refusing new deliveries until a worker makes it anew");
+        }
+    }
+}
+
+fn is_missing(error: &jetstream::context::GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(error)
+        if error.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
+}

@@ -1,0 +1,88 @@
+//! Check 10: the body, bounded in size and time; and what becomes of a body that nobody wanted.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Version, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::time::timeout;
+
+use crate::refusal::Refusal;
+
+/// How much of an unwanted body is read, so that its sender gets to read the answer.
+pub const DRAIN_BYTES: usize = 256 * 1024;
+/// How long an unwanted body is read.
+pub const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Bounds of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most bytes.
+    pub bytes: usize,
+    /// Longest time from the first read to the last byte.
+    pub time: Duration,
+}
+
+/// Reads the whole body.
+pub async fn read(body: &mut Incoming, limits: Limits) -> Result<Bytes, Refusal> {
+    // What is announced too long is not read at all.
+    if body.size_hint().lower() > limits.bytes as u64 {
+        return Err(Refusal::PayloadTooLarge);
+    }
+    timeout(limits.time, collect(body, limits.bytes)).await.unwrap_or(Err(Refusal::RequestTimeout))
+}
+
+async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let Some(first) = data(body).await? else { return Ok(Bytes::new()) };
+    if first.len() > limit {
+        return Err(Refusal::PayloadTooLarge);
+    }
+    // Most bodies arrive in one piece, which is then used as it is.
+    let Some(second) = data(body).await? else { return Ok(first) };
+    let mut whole = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(piece) = next {
+        if whole.len() + piece.len() > limit {
+            return Err(Refusal::PayloadTooLarge);
+        }
+        whole.extend_from_slice(&piece);
+        next = data(body).await?;
+    }
+    Ok(whole.freeze())
+}
+
+async fn data(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+    while let Some(frame) = body.frame().await {
+        // Cut off, or framed wrongly; whoever still listens learns that it did not arrive whole.
+        let frame = frame.map_err(|_| Refusal::BrokenBody)?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a little of a body that was refused unread. True if that was all of it, so that the connection can go on.
+///
+/// HTTP/2 needs none of this: there a stream ends by itself. And who waits for `100 Continue`, or has announced more
+/// than would be read, is not made to send it.
+pub async fn drain(version: Version, headers: &HeaderMap, body: &mut Incoming) -> bool {
+    if version == Version::HTTP_2 || body.is_end_stream() {
+        return true;
+    }
+    if headers.contains_key(header::EXPECT) || body.size_hint().lower() > DRAIN_BYTES as u64 {
+        return false;
+    }
+    let all = async {
+        let mut drained = 0;
+        while let Ok(Some(piece)) = data(body).await {
+            drained += piece.len();
+            if drained > DRAIN_BYTES {
+                return false;
+            }
+        }
+        body.is_end_stream()
+    };
+    timeout(DRAIN_TIME, all).await.unwrap_or(false)
+}

@@ -1,0 +1,140 @@
+//! Answers. The only place that writes one.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::Full;
+use proto::{RunId, Timestamp};
+use serde::Serialize;
+
+use crate::claims::Verdict;
+use crate::publish::Published;
+use crate::refusal::Refusal;
+
+/// A complete answer.
+pub type Response = http::Response<Full<Bytes>>;
+
+/// A delivery that was accepted, now or before.
+pub struct Accepted {
+    run: RunId,
+    at: Timestamp,
+    status: Status,
+    /// True if nobody could check the key (I5).
+    deferred: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Created,
+    Replayed,
+}
+
+impl Accepted {
+    /// A retry of a delivery that was published before.
+    pub fn replayed(run: RunId, at: Timestamp) -> Self {
+        Self { run, at, status: Status::Replayed, deferred: false }
+    }
+
+    /// A delivery that was published just now, which is known by the proof of it.
+    pub fn published(_proof: Published, verdict: Verdict, run: RunId, at: Timestamp) -> Self {
+        let status = if matches!(verdict, Verdict::Help(_)) { Status::Replayed } else { Status::Created };
+        Self { run, at, status, deferred: verdict == Verdict::Deferred }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Success {
+    run_id: RunId,
+    status: Status,
+    message: &'static str,
+    timestamp: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    error: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issues: Option<[Issue; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<RunId>,
+}
+
+#[derive(Serialize)]
+struct Issue {
+    /// JSON Pointer (RFC 6901) to what is wrong; empty for the whole body.
+    path: &'static str,
+    message: String,
+}
+
+/// The metric label of a result.
+pub fn outcome(result: &Result<Accepted, Refusal>) -> &'static str {
+    match result {
+        Ok(Accepted { status: Status::Created, .. }) => "created",
+        Ok(Accepted { status: Status::Replayed, .. }) => "replayed",
+        Err(refusal) => refusal.told().code,
+    }
+}
+
+/// 202 for what is new, 200 for what was known.
+pub fn accepted(path: &str, accepted: &Accepted) -> Response {
+    let (code, message) = match accepted.status {
+        Status::Created => (StatusCode::ACCEPTED, "The delivery is queued and its run is certain."),
+        Status::Replayed => (StatusCode::OK, "This delivery was received before; nothing new was started."),
+    };
+    let body = Success { run_id: accepted.run, status: accepted.status, message, timestamp: accepted.at };
+    let mut response = json(code, &body);
+    let headers = response.headers_mut();
+    // The caller's own spelling of the path, which is known to be that of a playbook.
+    if let Ok(location) = HeaderValue::try_from(format!("{path}/runs/{}", accepted.run)) {
+        headers.insert(header::LOCATION, location);
+    }
+    if accepted.status == Status::Replayed {
+        headers.insert("idempotent-replay", HeaderValue::from_static("true"));
+    }
+    if accepted.deferred {
+        headers.insert("idempotency-check", HeaderValue::from_static("deferred"));
+    }
+    response
+}
+
+/// The contract's error body. `drained` is false where the rest of the body is still on its way, so that the
+/// connection cannot carry another request.
+pub fn refused(refusal: &Refusal, drained: bool) -> Response {
+    let told = refusal.told();
+    let issues = match refusal {
+        Refusal::InvalidBody(_) | Refusal::BrokenBody => {
+            let message = match refusal {
+                Refusal::InvalidBody(error) => error.to_string(),
+                other => other.to_string(),
+            };
+            Some([Issue { path: "", message }])
+        }
+        _ => None,
+    };
+    let run_id = if let Refusal::Conflict(run) = refusal { Some(*run) } else { None };
+    if let Refusal::Internal(detail) = refusal {
+        tracing::error!(detail, "a delivery was answered 500");
+    }
+    let mut response = json(told.status, &Failure { error: told.code, issues, run_id });
+    let headers = response.headers_mut();
+    if let Some(seconds) = told.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if told.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    if !drained {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let bytes = serde_json::to_vec(body).expect("structs of strings and numbers always serialize");
+    let mut response = Response::new(Full::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,125 @@
+//! Starts the parts in order, and stops them in the opposite one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use prometheus_client::registry::Registry;
+use proto::envelope;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use uuid::Uuid;
+
+use crate::admission::Admission;
+use crate::catalog::{self, Catalog};
+use crate::claims::Claims;
+use crate::config::Config;
+use crate::handler::Gateway;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::ops;
+use crate::publish::Publisher;
+use crate::queue::Queue;
+use crate::server;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Runs the gateway until `shutdown`. `socket` is bound; it begins to listen only when deliveries can be answered.
+///
+/// # Errors
+/// Whatever makes a start pointless: settings that cannot work. A server that is away is waited for.
+pub async fn run(
+    config: Config,
+    socket: TcpSocket,
+    ops: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::register(&mut registry));
+    let catalog = Arc::new(Catalog::new(config.max_catalog_age));
+    let claims = Claims::new(&config.redis_url, config.claim_window, config.redis_timeout)
+        .map_err(|_| anyhow::anyhow!("--redis-url or REDIS_URL: not a Redis URL"))?;
+    let queue = Queue::connect(&config.nats_url, config.queue_bytes, config.publish_timeout)
+        .await
+        .map_err(|_| anyhow::anyhow!("--nats-url or NATS_URL: not a NATS URL"))?;
+    let (database, pepper) = (config.database()?, config.pepper()?);
+
+    let admission = Arc::new(Admission::new(config.max_in_flight));
+    let health = Arc::new(Health::new(&metrics, &catalog, &queue, &admission));
+    let _background = [
+        background({
+            let catalog = Arc::clone(&catalog);
+            async move { catalog::follow(&catalog, &database).await }
+        }),
+        background({
+            let queue = queue.clone();
+            async move { queue.watch().await }
+        }),
+        background(probe_redis(claims.clone(), Arc::clone(&health))),
+        background(ops::serve(ops, registry, Arc::clone(&health) as _)),
+    ];
+
+    let mut shutdown = std::pin::pin!(shutdown);
+    let max_payload = tokio::select! {
+        max_payload = dependencies(&catalog, &queue) => max_payload,
+        () = &mut shutdown => return Ok(()),
+    };
+    let needed = config.max_body_bytes + envelope::MAX_OVERHEAD;
+    ensure!(
+        needed <= max_payload,
+        "--max-body-bytes {} needs messages of {needed} bytes, but the NATS server's max_payload is {max_payload}: \
+         lower the one or raise the other",
+        config.max_body_bytes,
+    );
+
+    let tasks = TaskTracker::new();
+    let publisher =
+        Publisher::start(queue.clone(), claims.clone(), config.grouping(max_payload), Arc::clone(&metrics), &tasks);
+    tasks.close();
+    let gateway =
+        Arc::new(Gateway { admission, catalog, pepper, limits: config.body(), claims, queue, publisher, metrics });
+    let listener = socket.listen(BACKLOG).context("listening for callers")?;
+    tracing::info!(address = %config.listen, "accepting deliveries");
+    server::serve(listener, gateway, config.server(), async {
+        shutdown.await;
+        health.stop();
+        tracing::info!("stopping: answering what is in flight");
+    })
+    .await;
+    // The last connection took the publisher with it; what it had in hand still gets its marks.
+    if timeout(Duration::from_secs(2), tasks.wait()).await.is_err() {
+        tracing::warn!("stopped with deliveries still unacknowledged; their callers were not answered and will retry");
+    }
+    Ok(())
+}
+
+fn background(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+/// Waits for the first snapshot and for the broker, and returns the broker's largest message.
+async fn dependencies(catalog: &Catalog, queue: &Queue) -> usize {
+    let mut waited = Duration::ZERO;
+    loop {
+        if let (Some(_), Some(max_payload)) = (catalog.current(), queue.max_payload()) {
+            return max_payload;
+        }
+        if waited == Duration::from_secs(3) {
+            tracing::warn!("still waiting for Postgres or NATS; /readyz says which");
+        }
+        let pause = Duration::from_millis(20);
+        sleep(pause).await;
+        waited += pause;
+    }
+}
+
+/// Keeps trying the kind of write that claims need.
+async fn probe_redis(claims: Claims, health: Arc<Health>) {
+    let name = Uuid::new_v4().simple().to_string();
+    loop {
+        health.redis(claims.probe(&name).await);
+        sleep(Duration::from_secs(1)).await;
+    }
+}
