@@ -17,8 +17,9 @@ pub struct Timestamp(u64);
 pub struct InvalidTimestamp;
 
 impl Timestamp {
-    /// 9999-12-31T23:59:59.999Z, the last moment whose year has four digits.
-    const MAX_MILLIS: u64 = 253_402_300_799_999;
+    /// 9999-12-30T21:59:59.999Z: a day short of the last year with four digits, because that is as far as jiff goes,
+    /// and a moment that cannot be shown must not be a timestamp.
+    const MAX_MILLIS: u64 = 253_402_207_199_999;
 
     /// Now, cut to milliseconds; a clock set before 1970 reads 1970.
     pub fn now() -> Self {
