@@ -1,0 +1,11 @@
+//! Everything that crosses a wire, pinned and mangled.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics is a test that has failed")]
+
+mod claim;
+mod envelope;
+mod golden;
+mod payload;
+mod secret;
+mod strategies;
+mod words;
