@@ -1,7 +1,7 @@
 //! What the gateway says of itself to its operators.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use redis::RedisResult;
 
@@ -18,7 +18,16 @@ pub(crate) struct Health {
     queue: Queue,
     admission: Arc<Admission>,
     redis: AtomicBool,
-    stopping: AtomicBool,
+    phase: AtomicU8,
+}
+
+/// Where the gateway is in its life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Starting,
+    Serving,
+    Stopping,
 }
 
 impl Health {
@@ -34,13 +43,13 @@ impl Health {
             queue: queue.clone(),
             admission: Arc::clone(admission),
             redis: AtomicBool::new(true),
-            stopping: AtomicBool::new(false),
+            phase: AtomicU8::new(Phase::Starting as u8),
         }
     }
 
-    /// Unready from now on, for good.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+    /// Notes a new phase of life. Only while it is serving can the gateway be ready.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     /// Notes whether Redis takes writes, and says so in the log when that changes.
@@ -59,8 +68,12 @@ impl Health {
 impl Status for Health {
     fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
-        if self.stopping.load(Ordering::Relaxed) {
+        let phase = self.phase.load(Ordering::Relaxed);
+        if phase == Phase::Stopping as u8 {
             missing.push("stopping".to_owned());
+        }
+        if phase == Phase::Starting as u8 {
+            missing.push("starting".to_owned());
         }
         if self.catalog.current().is_none() {
             missing.push("postgres: no catalog, or one older than allowed".to_owned());

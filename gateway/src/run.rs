@@ -16,7 +16,7 @@ use crate::catalog::{self, Catalog};
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::handler::Gateway;
-use crate::health::Health;
+use crate::health::{Health, Phase};
 use crate::metrics::Metrics;
 use crate::ops;
 use crate::publish::Publisher;
@@ -81,10 +81,11 @@ pub async fn run(
     let gateway =
         Arc::new(Gateway { admission, catalog, pepper, limits: config.body(), claims, queue, publisher, metrics });
     let listener = socket.listen(BACKLOG).context("listening for callers")?;
+    health.enter(Phase::Serving);
     tracing::info!(address = %config.listen, "accepting deliveries");
     server::serve(listener, gateway, config.server(), async {
         shutdown.await;
-        health.stop();
+        health.enter(Phase::Stopping);
         tracing::info!("stopping: answering what is in flight");
     })
     .await;

@@ -1,1 +1,15 @@
-//! Placeholder.
+//! What the end-to-end tests share: a [`World`] of real servers, [`Delivery`]s sent to it over real HTTP, and
+//! [`Answer`]s held to the contract.
+
+mod answer;
+mod claims;
+mod delivery;
+mod leaks;
+pub mod raw;
+mod rows;
+mod world;
+
+pub use answer::Answer;
+pub use delivery::{Delivery, Playbook, payload};
+pub use rows::Run;
+pub use world::{CATALOG, World, eventually};

@@ -1,0 +1,161 @@
+//! A stack with a catalog, and the guarantee that no secret was logged in it.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use local::{Builder, Role, Stack};
+use reqwest::Client;
+
+use crate::delivery::Playbook;
+use crate::{Answer, Delivery, leaks};
+
+/// The catalog of every [`World`].
+pub const CATALOG: &str = r#"
+[organizations.acme]
+[organizations.acme.projects.main]
+[organizations.acme.projects.side]
+[organizations.acme.templates.plain]
+[organizations.acme.templates.fancy]
+[organizations.acme.playbooks.deploy]
+project = "main"
+template = "plain"
+[organizations.acme.playbooks.notify]
+project = "main"
+template = "plain"
+[organizations.acme.playbooks.resting]
+project = "main"
+template = "plain"
+enabled = false
+
+[organizations.globex]
+idempotency_scope = "organization"
+[organizations.globex.projects.main]
+[organizations.globex.templates.plain]
+[organizations.globex.playbooks.one]
+project = "main"
+template = "plain"
+[organizations.globex.playbooks.two]
+project = "main"
+template = "plain"
+"#;
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Real servers, a catalog, and a client.
+pub struct World {
+    /// The servers.
+    pub stack: Stack,
+    /// A client that keeps connections.
+    pub http: Client,
+    /// A login as operator.
+    pub database: tokio_postgres::Client,
+    secrets: Mutex<Vec<String>>,
+    ended: bool,
+}
+
+impl World {
+    /// One gateway and one worker.
+    pub async fn start() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    /// A stack to measure.
+    pub async fn with(shape: impl FnOnce(Builder) -> Builder) -> Self {
+        let stack = shape(Stack::builder().durable(false)).start().await.expect("the stack starts");
+        stack.catalog(CATALOG).await.expect("the catalog is applied");
+        let (database, connection) =
+            tokio_postgres::connect(&stack.database_url(Role::Operator), tokio_postgres::NoTls)
+                .await
+                .expect("connects");
+        tokio::spawn(connection);
+        let http = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client without TLS");
+        Self { stack, http, database, secrets: Mutex::default(), ended: false }
+    }
+
+    /// A playbook of [`CATALOG`], `organization/playbook`, with a secret of its own that every gateway knows.
+    pub async fn playbook(&self, name: &str) -> Playbook {
+        let secret = self.stack.secret(name).await.expect("a secret");
+        let playbook = Playbook::new(name, &self.note(secret));
+        for gateway in 0..self.stack.urls().len() {
+            // 401: not known there yet. Anything else comes after the secret was found right.
+            eventually("the secret is in force", async || {
+                (self.send(playbook.probe().gateway(gateway)).await.status != 401).then_some(())
+            })
+            .await;
+        }
+        playbook
+    }
+
+    /// Remembers a secret, so that the logs are searched for it at the end.
+    pub fn note(&self, secret: String) -> String {
+        self.secrets.lock().expect("not poisoned").push(secret.clone());
+        secret
+    }
+
+    /// Sends a delivery and reads the whole answer.
+    pub async fn send(&self, delivery: Delivery) -> Answer {
+        self.try_send(delivery).await.expect("an answer")
+    }
+
+    /// As [`World::send`], where the connection may fail.
+    pub async fn try_send(&self, delivery: Delivery) -> reqwest::Result<Answer> {
+        Answer::read(delivery.request(&self.http, &self.stack.urls()).send().await?).await
+    }
+
+    /// Text of an operators' endpoint, and its status.
+    pub async fn ops(&self, process: &str, path: &str) -> (u16, String) {
+        let url = self.stack.ops_url(process).expect("an ops listener") + path;
+        let response = self.http.get(url).send().await.expect("an answer");
+        (response.status().as_u16(), response.text().await.expect("text"))
+    }
+
+    /// A metric's value, by its name with labels as it is written; 0 where it is not written yet.
+    pub async fn metric(&self, process: &str, name: &str) -> f64 {
+        let (_, text) = self.ops(process, "/metrics").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Stops everything, and fails if a secret, the pepper, a password or a payload was logged (I7).
+    pub async fn end(mut self) {
+        for process in self.stack.processes() {
+            if process.name.starts_with("gateway-") || process.name.starts_with("worker-") {
+                // One that the test itself has stopped is stopped already.
+                _ = self.stack.stop(&process.name).await;
+            }
+        }
+        let found = self.leaks();
+        self.ended = true;
+        assert!(found.is_empty(), "logged: {found:#?}");
+    }
+
+    /// Where a log holds what no log may hold.
+    pub fn leaks(&self) -> Vec<String> {
+        let mut forbidden = self.secrets.lock().expect("not poisoned").clone();
+        forbidden.push(self.stack.pepper().to_owned());
+        forbidden.push(leaks::CANARY.to_owned());
+        for role in [Role::Superuser, Role::Owner, Role::Operator, Role::Gateway, Role::Worker] {
+            forbidden.push(leaks::password(&self.stack.database_url(role)));
+        }
+        leaks::search(&self.stack, &forbidden)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        assert!(self.ended || std::thread::panicking(), "a test must close with World::end, which reads the logs");
+    }
+}
+
+/// Polls until `condition` holds, and returns what it found; fails after half a minute.
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,124 @@
+//! Everything is bounded: heads, bodies, time, connections. And a refusal reaches who has not finished sending.
+
+use std::time::{Duration, Instant};
+
+use harness::raw::Raw;
+use harness::{World, eventually};
+use local::Extra;
+
+#[tokio::test]
+async fn heads() {
+    let bounds = Extra::new().env("RUNLATCH_HEADER_TIMEOUT", "1s");
+    let world = World::with(|builder| builder.gateway(bounds)).await;
+    let url = world.stack.url();
+    let long = format!("GET / HTTP/1.1\r\nhost: x\r\nlong: {}\r\n\r\n", "x".repeat(40_000));
+    let many = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "n: 1\r\n".repeat(65));
+    for (bytes, status) in [(long.as_str(), "431"), (many.as_str(), "431"), ("nonsense\r\n\r\n", "400")] {
+        let mut raw = Raw::connect(&url).await;
+        raw.send(bytes).await;
+        let answer = raw.read_to_end().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
+    }
+    // Whoever does not come to an end is cut off: silent from the start, within the head, within HTTP/2's preface,
+    // and idle after an answer.
+    for start in ["", "P", "PRI * HTTP/2.0\r\n", "POST / HTTP/1.1\r\nhost: x\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"]
+    {
+        let mut raw = Raw::connect(&url).await;
+        let since = Instant::now();
+        assert!(raw.send(start).await);
+        raw.read_to_end().await;
+        assert!(since.elapsed() >= Duration::from_millis(900), "{start:?} was cut off early");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn connections() {
+    let world = World::with(|builder| builder.gateway(Extra::new().env("RUNLATCH_MAX_CONNECTIONS", "3"))).await;
+    let get = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut raw = Raw::connect(&world.stack.url()).await;
+        raw.send(get).await;
+        assert!(raw.answer().await.starts_with("HTTP/1.1 404 "));
+        held.push(raw);
+    }
+    // The fourth waits in the backlog until one of the three leaves.
+    let mut fourth = Raw::connect(&world.stack.url()).await;
+    fourth.send(get).await;
+    let answer = tokio::spawn(async move { fourth.answer().await });
+    eventually("three are open", async || {
+        (world.metric("gateway-1", "runlatch_gateway_connections").await == 3.0).then_some(())
+    })
+    .await;
+    assert!(!answer.is_finished());
+    held.pop();
+    assert!(answer.await.expect("an answer").starts_with("HTTP/1.1 404 "));
+    world.end().await;
+}
+
+/// The answer arrives although its body never did, or was not wanted.
+#[tokio::test]
+async fn refusals_reach_their_callers() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let url = world.stack.url();
+    let head = |secret: &str, length: usize, more: &str| {
+        format!(
+            "POST {} HTTP/1.1\r\nhost: x\r\nx-webhook-secret: {secret}\r\nx-idempotency-key: k\r\ncontent-length: {length}\r\n{more}\r\n",
+            deploy.path
+        )
+    };
+    // A body that is small, and there: read and dropped, and the connection goes on.
+    let mut raw = Raw::connect(&url).await;
+    for _ in 0..3 {
+        raw.send(head("wrong", 2, "") + "{}").await;
+        let answer = raw.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 401 ") && !answer.contains("connection: close"), "{answer}");
+    }
+    // One that is large, and on its way: answered before it is all sent, and the answer survives the close.
+    for (secret, length, status) in [("wrong", 200 * 1024, "401"), (deploy.secret.as_str(), 700 * 1024, "413")] {
+        let mut raw = Raw::connect(&url).await;
+        raw.send(head(secret, length, "")).await;
+        raw.send(vec![b'x'; 150 * 1024]).await;
+        let answer = raw.answer().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains("connection: close"), "{answer}");
+    }
+    // One that is announced and never comes: refused within the time that is spent on draining.
+    let mut raw = Raw::connect(&url).await;
+    raw.send(head("wrong", 1000, "")).await;
+    assert!(raw.answer().await.starts_with("HTTP/1.1 401 "));
+    // Who asks first is not made to send.
+    let mut raw = Raw::connect(&url).await;
+    raw.send(head("wrong", 1000, "expect: 100-continue\r\n")).await;
+    assert!(raw.answer().await.starts_with("HTTP/1.1 401 "));
+    let mut raw = Raw::connect(&url).await;
+    raw.send(head(&deploy.secret, 2, "expect: 100-continue\r\n")).await;
+    assert_eq!(raw.read_until("\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+    raw.send("{}").await;
+    assert!(raw.answer().await.starts_with("HTTP/1.1 202 "));
+    // A body cut off is no delivery.
+    let mut raw = Raw::connect(&url).await;
+    let chunked = head(&deploy.secret, 0, "transfer-encoding: chunked\r\n").replace("content-length: 0\r\n", "");
+    raw.send(chunked.replace("key: k", "key: cut") + "5\r\n{\"a\":\r\nzz\r\n").await;
+    assert!(raw.answer().await.starts_with("HTTP/1.1 400 "));
+    assert!(!world.claimed("cut").await);
+    assert_eq!(world.only_run().await.key, "k");
+    world.end().await;
+}
+
+/// The same contract over HTTP/2 with prior knowledge, many requests on one connection.
+#[tokio::test]
+async fn http2() {
+    let mut world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    world.http = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let created = world.send(deploy.delivery("k")).await.created();
+    let answers = futures_util::future::join_all((0..100).map(|_| world.send(deploy.delivery("k")))).await;
+    assert!(answers.iter().all(|answer| answer.replayed() == created));
+    world.send(deploy.delivery("k").secret("wrong").body(vec![b'x'; 300_000])).await.refused(401, "invalid_secret");
+    world.send(deploy.delivery("k").body(vec![b'x'; 600_000])).await.refused(413, "payload_too_large");
+    world.send(deploy.delivery("k").method("DELETE")).await.refused(405, "method_not_allowed");
+    assert_eq!(world.only_run().await.id, created.run);
+    world.end().await;
+}

@@ -1,0 +1,171 @@
+//! The claim table, and the scope of a key: what Redis remembers, and what it does not matter that it forgets.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use harness::World;
+use proto::claim::State;
+use proto::{Claim, Fingerprint, Payload, PlaybookId, RunId, Selector, StreamEpoch, Timestamp};
+use uuid::Uuid;
+
+/// I2, and half of I1: one 202, one run id, one timestamp, one row.
+#[tokio::test]
+async fn five_hundred_at_once() {
+    let world = Arc::new(World::with(|builder| builder.gateways(2)).await);
+    let deploy = world.playbook("acme/deploy").await;
+    let answers = join_all((0..500).map(|index| world.send(deploy.delivery("k").gateway(index % 2)))).await;
+
+    let created: Vec<_> = answers.iter().filter(|answer| answer.status == 202).collect();
+    assert_eq!(created.len(), 1);
+    let original = created[0].created();
+    for answer in answers.iter().filter(|answer| answer.status != 202) {
+        assert_eq!(answer.replayed(), original);
+    }
+    let run = world.only_run().await;
+    assert_eq!((run.id, run.accepted_at), (original.run, original.timestamp));
+    Arc::into_inner(world).expect("the only one").end().await;
+}
+
+/// I4: the losers learn which run won.
+#[tokio::test]
+async fn five_hundred_at_once_of_two_minds() {
+    let world = Arc::new(World::with(|builder| builder.gateways(2)).await);
+    let deploy = world.playbook("acme/deploy").await;
+    let body = |index: usize| format!(r#"{{"mind":{}}}"#, index / 2 % 2);
+    let sends = (0..500).map(|index| world.send(deploy.delivery("k").gateway(index % 2).body(body(index))));
+    let answers = join_all(sends).await;
+
+    let winner = answers.iter().position(|answer| answer.status == 202).expect("a winner");
+    let original = answers[winner].created();
+    for (index, answer) in answers.iter().enumerate().filter(|(index, _)| *index != winner) {
+        if body(index) == body(winner) {
+            assert_eq!(answer.replayed(), original);
+        } else {
+            answer.conflicts_with(original.run);
+        }
+    }
+    let run = world.only_run().await;
+    assert_eq!((run.id, run.payload), (original.run, body(winner)));
+    assert_eq!(world.count("dead_letters").await, 0);
+    Arc::into_inner(world).expect("the only one").end().await;
+}
+
+/// A key belongs to its playbook, or, where the organization was made so, to the organization.
+#[tokio::test]
+async fn scope() {
+    let world = World::start().await;
+    let (deploy, notify) = (world.playbook("acme/deploy").await, world.playbook("acme/notify").await);
+    let (one, two) = (world.playbook("globex/one").await, world.playbook("globex/two").await);
+
+    let first = world.send(deploy.delivery("k")).await.created();
+    let second = world.send(notify.delivery("k")).await.created();
+    assert_ne!(first.run, second.run);
+
+    let third = world.send(one.delivery("k")).await.created();
+    world.send(two.delivery("k")).await.conflicts_with(third.run);
+    assert_eq!(world.send(one.delivery("k")).await.replayed(), third);
+    world.settled().await;
+    assert_eq!(world.count("runs").await, 3);
+    world.end().await;
+}
+
+/// An owner that died between claim and publish: the retry publishes. And what a claim looks like on the way.
+#[tokio::test]
+async fn a_retry_helps() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let playbook = world.playbook_id("deploy").await;
+    let then = Timestamp::from_millis(1_700_000_000_123).expect("fits");
+
+    // Claimed and never published; published to a stream that is no more; published before any stream was known.
+    for (index, (state, epoch)) in
+        [(State::Claimed, StreamEpoch(1)), (State::Published, StreamEpoch(1)), (State::Published, StreamEpoch::UNKNOWN)]
+            .into_iter()
+            .enumerate()
+    {
+        let key = format!("k{index}");
+        let run = RunId::compute(proto::Scope::Playbook(playbook), &key.clone().try_into().expect("a key"));
+        let body = harness::payload(&key);
+        let payload = Payload::parse(body.as_bytes()).expect("a payload");
+        let fingerprint = Fingerprint::compute(playbook, &Selector::default(), &payload).short();
+        let claim = Claim { state, fingerprint, accepted_at: then, playbook, epoch };
+        world.set_claim(run, &claim.encode()).await;
+
+        let helped = world.send(deploy.delivery(&key)).await.replayed();
+        assert_eq!((helped.run, helped.timestamp.as_str()), (run.0, "2023-11-14T22:13:20.123Z"));
+        // Now marked, with the epoch of the stream that exists: the next retry leaves the queue alone.
+        let marked = world.marked(run.0).await;
+        assert_eq!((marked.fingerprint, marked.accepted_at, marked.playbook), (fingerprint, then, playbook));
+        assert!(marked.epoch.0 > 1);
+        let messages = world.messages_ever().await;
+        assert_eq!(world.send(deploy.delivery(&key)).await.replayed(), helped);
+        assert_eq!(world.messages_ever().await, messages);
+    }
+    world.settled().await;
+    let runs = world.runs().await;
+    assert_eq!(runs.len(), 3);
+    assert!(runs.iter().all(|run| run.accepted_at == "2023-11-14T22:13:20.123Z"));
+    world.end().await;
+}
+
+/// I5: Redis forgets everything, and no second run comes of it; or it holds what this gateway cannot read.
+#[tokio::test]
+async fn redis_decides_nothing_alone() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let created = world.send(deploy.delivery("k")).await.created();
+    world.settled().await;
+
+    world.forget().await;
+    let again = world.send(deploy.delivery("k")).await.created();
+    assert_eq!(again.run, created.run);
+    assert!(!again.deferred);
+    world.settled().await;
+    world.set_claim(RunId(created.run), b"\x02 of a later version").await;
+    let deferred = world.send(deploy.delivery("k")).await.created();
+    assert!(deferred.deferred, "a claim that cannot be read was judged");
+
+    // The key is bound to another payload while Redis has no say: a dead letter says so.
+    world.forget().await;
+    world.send(deploy.delivery("k").body("{}")).await.created();
+    assert_eq!(world.only_run().await.accepted_at, created.timestamp);
+    let reason: String =
+        world.database.query_one("SELECT reason FROM dead_letters", &[]).await.expect("one dead letter").get(0);
+    assert_eq!(reason, "idempotency_conflict");
+    world.end().await;
+}
+
+/// A full Redis refuses even to SET what NX would leave alone; what it knows still counts.
+#[tokio::test]
+async fn a_full_redis_still_reads() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let known = world.send(deploy.delivery("known")).await.created();
+    world.marked(known.run).await;
+
+    world.redis::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1")).await;
+    assert_eq!(world.send(deploy.delivery("known")).await.replayed(), known);
+    world.send(deploy.delivery("known").body("{}")).await.conflicts_with(known.run);
+    let unchecked = world.send(deploy.delivery("new")).await.created();
+    assert!(unchecked.deferred);
+    world.settled().await;
+    assert_eq!(world.count("runs").await, 2);
+    assert_eq!(world.metric("gateway-1", "runlatch_gateway_checks_deferred_total").await, 1.0);
+    world.end().await;
+}
+
+/// The claim's life is the window.
+#[tokio::test]
+async fn a_claim_lives_as_long_as_its_window() {
+    let extra = local::Extra::new().env("RUNLATCH_CLAIM_WINDOW", "100s");
+    let world = World::with(|builder| builder.gateway(extra)).await;
+    let deploy = world.playbook("acme/deploy").await;
+    let created = world.send(deploy.delivery("k")).await.created();
+    let claim = world.marked(created.run).await;
+    assert_eq!(claim.playbook, PlaybookId(world.playbook_id("deploy").await.0));
+    // Marking has kept it.
+    let life: i64 = world.redis(redis::cmd("TTL").arg(Claim::redis_key(RunId(created.run)))).await;
+    assert!((90..=100).contains(&life), "{life}");
+    assert_ne!(Uuid::nil(), created.run);
+    world.end().await;
+}

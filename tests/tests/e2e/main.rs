@@ -1,0 +1,12 @@
+//! Runlatch end to end: real servers, real processes, real HTTP.
+
+mod bounds;
+mod burst;
+mod catalog;
+mod claims;
+mod contract;
+mod order;
+mod payload;
+mod processes;
+mod roles;
+mod secrets;

@@ -1,0 +1,155 @@
+//! The processes: their start, their end, and what they tell their operators.
+
+use harness::raw::Raw;
+use harness::{World, eventually};
+use local::Extra;
+
+/// Stopped by SIGTERM, a gateway is unready at once, takes no new connection, and answers what is in flight.
+#[tokio::test]
+async fn a_gateway_stops_gracefully() {
+    let world = World::with(|builder| builder.gateways(2)).await;
+    let deploy = world.playbook("acme/deploy").await;
+    let body = r#"{"slow":true}"#;
+    let mut slow = Raw::connect(&world.stack.url()).await;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\nx-webhook-secret: {}\r\nx-idempotency-key: k\r\ncontent-length: {}\r\n\r\n",
+        deploy.path,
+        deploy.secret,
+        body.len()
+    );
+    slow.send(head).await;
+    slow.send(&body[..5]).await;
+    eventually("it is in flight", async || {
+        (world.metric("gateway-1", "runlatch_gateway_in_flight").await == 1.0).then_some(())
+    })
+    .await;
+
+    let stopping = world.stack.stop("gateway-1");
+    let watching = async {
+        eventually("it is unready", async || {
+            let (status, text) = world.ops("gateway-1", "/readyz").await;
+            (status == 503 && text.contains("stopping")).then_some(())
+        })
+        .await;
+        eventually("it takes no connection", async || {
+            let address = world.stack.url().trim_start_matches("http://").to_owned();
+            tokio::net::TcpStream::connect(address).await.is_err().then_some(())
+        })
+        .await;
+        slow.send(&body[5..]).await;
+        let answer = slow.read_to_end().await;
+        assert!(answer.starts_with("HTTP/1.1 202 ") && answer.contains("connection: close"), "{answer}");
+    };
+    let (status, ()) = tokio::join!(stopping, watching);
+    assert!(status.expect("it stops").success());
+    // The other one knows the key.
+    world.send(deploy.delivery("k").gateway(1).body(body)).await.replayed();
+    world.only_run().await;
+    world.end().await;
+}
+
+/// In the middle of a burst, a worker that is told to stop leaves nothing half done, and another takes over.
+#[tokio::test]
+async fn workers_come_and_go() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    for round in 0..5 {
+        let sends = (0..200).map(|index| world.send(deploy.delivery(&format!("{round}-{index}"))));
+        let (answers, status) = tokio::join!(futures_util::future::join_all(sends), world.stack.stop("worker-1"));
+        assert!(answers.iter().all(|answer| answer.status == 202));
+        assert!(status.expect("it stops").success());
+        world.stack.start("worker-1").await.expect("starts");
+    }
+    world.settled().await;
+    assert_eq!(world.count("runs").await, 1000);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn operators_are_told() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    world.send(deploy.delivery("k")).await.created();
+    world.send(deploy.delivery("k")).await.replayed();
+    world.send(deploy.delivery("k").secret("wrong")).await.refused(401, "invalid_secret");
+    world.settled().await;
+    for process in ["gateway-1", "worker-1"] {
+        assert_eq!(world.ops(process, "/healthz").await.0, 200);
+        assert_eq!(world.ops(process, "/readyz").await, (200, "ready\n".to_owned()));
+        assert_eq!(world.ops(process, "/other").await.0, 404);
+    }
+    let gateway = |name: &str| format!("runlatch_gateway_{name}");
+    for (name, value) in [
+        ("deliveries_total{outcome=\"created\"}", 1.0),
+        ("deliveries_total{outcome=\"replayed\"}", 1.0),
+        ("deliveries_total{outcome=\"invalid_secret\"}", 1.0),
+        ("step_seconds_count{step=\"claim\"}", 2.0),
+        ("step_seconds_count{step=\"publish\"}", 1.0),
+        ("in_flight", 0.0),
+        ("redis_writes", 1.0),
+        ("queue_messages", 0.0),
+    ] {
+        eventually(name, async || (world.metric("gateway-1", &gateway(name)).await == value).then_some(())).await;
+    }
+    assert!(world.metric("gateway-1", "runlatch_gateway_catalog_age_seconds").await < 5.0);
+    for (name, value) in [
+        ("runlatch_worker_deliveries_total{outcome=\"created\"}", 1.0),
+        ("runlatch_worker_batch_deliveries_count", 1.0),
+        ("runlatch_worker_commit_seconds_count", 1.0),
+        ("runlatch_worker_redeliveries_total", 0.0),
+    ] {
+        assert_eq!(world.metric("worker-1", name).await, value, "{name}");
+    }
+
+    // Each says what it misses. Redis is an accelerator: without it a gateway is degraded, not unready.
+    for (server, gateway, worker) in [("redis", 200, 200), ("nats", 503, 503)] {
+        world.stack.halt(server).await.expect("halts");
+        for (process, status) in [("gateway-1", gateway), ("worker-1", worker)] {
+            eventually(&format!("{process} without {server} is {status}"), async || {
+                let (code, text) = world.ops(process, "/readyz").await;
+                let named = text.contains(server) || process == "worker-1" && server == "redis";
+                (code == status && named).then_some(())
+            })
+            .await;
+        }
+        world.stack.start(server).await.expect("starts");
+        world.stack.ready("gateway-1").await.expect("recovers");
+        world.stack.ready("worker-1").await.expect("recovers");
+    }
+    world.stack.halt("postgres").await.expect("halts");
+    eventually("the worker misses postgres", async || {
+        let (code, text) = world.ops("worker-1", "/readyz").await;
+        (code == 503 && text.contains("postgres")).then_some(())
+    })
+    .await;
+    assert_eq!(world.ops("gateway-1", "/readyz").await.0, 200);
+    world.stack.start("postgres").await.expect("starts");
+    world.stack.ready("worker-1").await.expect("recovers");
+    world.end().await;
+}
+
+/// A start that cannot work ends with 64 and one line that says why, and never with a secret.
+#[tokio::test]
+async fn bad_configuration() {
+    let world = World::with(|builder| builder.gateways(0).workers(0).nats("max_payload: 65536")).await;
+    for (name, value, said) in [
+        ("RUNLATCH_MAX_BODY_BYTES", "524288", "max_payload is 65536"),
+        ("RUNLATCH_MAX_BODY_BYTES", "many", "--max-body-bytes"),
+        ("RUNLATCH_PEPPER", "hunter2-hunter2-hunter2-hunter2", "RUNLATCH_PEPPER"),
+        ("DATABASE_URL", "postgres://user:hunter2@[", "DATABASE_URL"),
+        ("REDIS_URL", "http://user:hunter2@host", "REDIS_URL"),
+        ("NATS_URL", "nats://user:hunter2@[", "NATS_URL"),
+        ("RUNLATCH_LISTEN", "everywhere", "--listen"),
+        ("RUNLATCH_OPS_LISTEN", "192.0.2.1:1", "--ops-listen"),
+        ("RUNLATCH_BODY_TIMEOUT", "soon", "--body-timeout"),
+        ("RUNLATCH_CLAIM_WINDOW", "10ms", "--claim-window"),
+    ] {
+        let extra = Extra::new().env(name, value);
+        let error = world.stack.add_gateway(&extra).await.expect_err("it must not start").to_string();
+        let (how, log) = error.split_once("its log:").expect("a log");
+        assert!(how.contains("exit status: 64"), "{name}={value}: {error}");
+        let line = log.lines().last().expect("a line");
+        assert!(line.contains(said) && !log.contains("hunter2"), "{name}={value}: {error}");
+    }
+    world.end().await;
+}
