@@ -72,7 +72,8 @@ impl Builder {
         self
     }
 
-    /// How many workers (default 1).
+    /// How many workers (default 1). Without one a gateway cannot be ready, for want of a stream; a stack that is to have none
+    /// waits until its gateways answer, and no longer.
     pub fn workers(mut self, count: usize) -> Builder {
         self.0.workers = count;
         self

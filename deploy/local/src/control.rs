@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Extra, Process, Stack, State, home::Home, stack::Handle, supervise::Order};
+use crate::{Extra, Process, Stack, State, home::Home, probe::Probe, stack::Handle, supervise::Order};
 
 /// How long a process may take to become ready, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,7 +91,8 @@ impl Stack {
 
     /// As [`Stack::ready`], with another deadline.
     pub async fn ready_within(&self, name: &str, patience: Duration) -> Result<()> {
-        self.wait_ready(&*self.handle(name)?, patience, u32::MAX).await
+        let handle = self.handle(name)?;
+        self.wait_ready(&handle, &handle.spec.probe, patience, u32::MAX).await
     }
 
     /// Whether a process is ready now; if not, the error says in what way.
@@ -102,10 +103,13 @@ impl Stack {
 
     /// Waits until a new process is ready. One that dies before that will hardly do better the next time.
     pub(crate) async fn first_ready(&self, handle: &Handle) -> Result<()> {
-        self.wait_ready(handle, PATIENCE, 0).await
+        // A gateway is not ready without the stream, which a worker makes.
+        let a_worker = self.handles().iter().any(|handle| handle.spec.name.starts_with("worker-"));
+        let probe = if a_worker { handle.spec.probe.clone() } else { handle.spec.probe.leniently() };
+        self.wait_ready(handle, &probe, PATIENCE, 0).await
     }
 
-    async fn wait_ready(&self, handle: &Handle, patience: Duration, deaths_allowed: u32) -> Result<()> {
+    async fn wait_ready(&self, handle: &Handle, probe: &Probe, patience: Duration, deaths_allowed: u32) -> Result<()> {
         let name = &handle.spec.name;
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_millis(5);
@@ -115,7 +119,7 @@ impl Stack {
                 let how = seen.last.map(|status| format!(" ({status})")).unwrap_or_default();
                 bail!("{name} ended{how} before it was ready{}", self.tail(name));
             }
-            let Err(reason) = handle.spec.probe.ask().await else { return Ok(()) };
+            let Err(reason) = probe.ask().await else { return Ok(()) };
             if Instant::now() > deadline {
                 bail!("{name} is not ready after {patience:?}: {reason}{}", self.tail(name));
             }

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod addresses;
 mod binaries;
 mod builder;
 mod control;

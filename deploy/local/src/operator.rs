@@ -44,7 +44,7 @@ impl Stack {
             env,
             as_postgres: false,
             stop: Signal::SIGTERM,
-            probe: Probe::Http { ops_port: ops_port.number() },
+            probe: Probe::Http { ops_port: ops_port.number(), path: "readyz" },
             port,
             ops_port: Some(ops_port),
         })
@@ -54,7 +54,7 @@ impl Stack {
     pub(crate) async fn migrate(&self) -> Result<()> {
         let output = self.runlatch_as(Role::Owner, &["migrate"], "").await?;
         checked(&["migrate"], &output)?;
-        self.roles.create_logins(self.postgres_port()).await
+        self.roles.create_logins(self.ports.postgres).await
     }
 
     /// Runs the operator's command line with the stack's environment, and returns what it wrote to its standard output. Fails

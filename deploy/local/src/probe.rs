@@ -18,11 +18,19 @@ pub(crate) enum Probe {
     Redis { port: u16 },
     /// `PING`, after the greeting has told that JetStream is on.
     Nats { port: u16 },
-    /// `GET /readyz`.
-    Http { ops_port: u16 },
+    /// `GET` this, `readyz` or `healthz`.
+    Http { ops_port: u16, path: &'static str },
 }
 
 impl Probe {
+    /// What to ask where it is enough that the process answers at all.
+    pub(crate) fn leniently(&self) -> Probe {
+        match self {
+            Probe::Http { ops_port, .. } => Probe::Http { ops_port: *ops_port, path: "healthz" },
+            other => other.clone(),
+        }
+    }
+
     /// Asks once; the error is for a person to read. Takes a second at most.
     pub(crate) async fn ask(&self) -> Result<(), String> {
         let answer = async {
@@ -30,7 +38,7 @@ impl Probe {
                 Probe::Postgres { url } => postgres(url).await,
                 Probe::Redis { port } => redis(*port).await.map_err(|error| error.to_string()),
                 Probe::Nats { port } => nats(*port).await.map_err(|error| error.to_string()),
-                Probe::Http { ops_port } => readyz(*ops_port).await,
+                Probe::Http { ops_port, path } => get(*ops_port, path).await,
             }
         };
         timeout(Duration::from_secs(1), answer).await.unwrap_or_else(|_| Err("no answer within a second".to_owned()))
@@ -73,11 +81,11 @@ async fn expect(connection: &mut BufReader<TcpStream>, answer: &str) -> std::io:
     }
 }
 
-async fn readyz(port: u16) -> Result<(), String> {
+async fn get(port: u16, path: &str) -> Result<(), String> {
     // No proxy: the environment may name one, and it cannot reach this machine's loopback.
     let client = reqwest::Client::builder().no_proxy().build().map_err(|error| error.to_string())?;
-    let answer = client.get(format!("http://127.0.0.1:{port}/readyz")).send().await;
-    let answer = answer.map_err(|_| "its /readyz cannot be reached".to_owned())?;
+    let answer = client.get(format!("http://127.0.0.1:{port}/{path}")).send().await;
+    let answer = answer.map_err(|_| format!("its /{path} cannot be reached"))?;
     if answer.status().is_success() {
         return Ok(());
     }

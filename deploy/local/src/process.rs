@@ -59,6 +59,21 @@ pub struct Process {
     pub log: PathBuf,
 }
 
+impl Process {
+    /// Whether it is ready now; if not, the error says in what way. Takes a second at most. PostgreSQL is asked by logging
+    /// in at `database_url`.
+    pub async fn check(&self, database_url: &str) -> Result<(), String> {
+        let probe = match (self.name.as_str(), self.port, self.ops_port) {
+            ("postgres", ..) => Probe::Postgres { url: database_url.to_owned() },
+            ("redis", Some(port), _) => Probe::Redis { port },
+            ("nats", Some(port), _) => Probe::Nats { port },
+            (.., Some(ops_port)) => Probe::Http { ops_port, path: "readyz" },
+            _ => return Err("it cannot be asked".to_owned()),
+        };
+        probe.ask().await
+    }
+}
+
 /// Whether a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

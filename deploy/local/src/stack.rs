@@ -1,12 +1,11 @@
 //! The stack itself: how it comes to be, what it is made of, and how it ends.
 
 use std::{
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as channel},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use futures_util::future::try_join_all;
 use tokio::{
     runtime::Runtime,
@@ -20,7 +19,7 @@ use crate::{
     nats,
     port::Port,
     postgres,
-    process::{Event, Process, Spec},
+    process::{Event, Spec},
     redis,
     roles::{Role, Roles, random},
     servers::Server,
@@ -35,20 +34,20 @@ pub struct Stack {
     pub(crate) home: Arc<Home>,
     pub(crate) settings: Settings,
     pub(crate) roles: Roles,
-    pepper: String,
-    ports: Ports,
+    pub(crate) pepper: String,
+    pub(crate) ports: Ports,
     processes: Mutex<Vec<Arc<Handle>>>,
-    events: broadcast::Sender<Event>,
+    pub(crate) events: broadcast::Sender<Event>,
     runtime: Option<Runtime>,
     /// Closed when the last supervisor is done; the sender is what they are given copies of.
     supervisors: (Option<channel::Sender<()>>, channel::Receiver<()>),
 }
 
 #[derive(Clone, Copy)]
-struct Ports {
-    postgres: u16,
-    redis: u16,
-    nats: u16,
+pub(crate) struct Ports {
+    pub(crate) postgres: u16,
+    pub(crate) redis: u16,
+    pub(crate) nats: u16,
 }
 
 /// One supervised process.
@@ -67,7 +66,7 @@ impl Stack {
     pub(crate) async fn create(settings: Settings) -> Result<Stack> {
         // What is missing is said before anything has been started.
         for server in Server::ALL {
-            server.find().context("type `make install`, which installs what is missing")?;
+            server.find().map_err(|absent| anyhow!("{absent}. Type: runlatch-local install"))?;
         }
         if settings.migrate {
             ["runlatch", "runlatch-gateway", "runlatch-worker"]
@@ -165,78 +164,6 @@ impl Stack {
         let found = self.handles().iter().find(|handle| handle.spec.name == name).cloned();
         found.with_context(|| format!("the stack has no process named {name:?}"))
     }
-
-    /// All processes, in the order in which they were started.
-    pub fn processes(&self) -> Vec<Process> {
-        self.handles().iter().map(|handle| handle.process(&self.home)).collect()
-    }
-
-    /// What happens to the processes from here on.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
-    }
-
-    /// Where each gateway serves, `http://127.0.0.1:port`.
-    pub fn urls(&self) -> Vec<String> {
-        self.processes()
-            .iter()
-            .filter_map(|process| process.port.filter(|_| process.name.starts_with("gateway-")))
-            .map(http)
-            .collect()
-    }
-
-    /// Where the first gateway serves.
-    ///
-    /// # Panics
-    /// Where the stack has no gateway.
-    pub fn url(&self) -> String {
-        self.urls().into_iter().next().expect("a stack with a gateway")
-    }
-
-    /// Where a gateway or worker has its `/healthz`, `/readyz` and `/metrics`.
-    pub fn ops_url(&self, name: &str) -> Result<String> {
-        let handle = self.handle(name)?;
-        let port = handle.spec.ops_port.as_ref().with_context(|| format!("{name} has no operators' listener"))?;
-        Ok(http(port.number()))
-    }
-
-    /// The database, as this role.
-    pub fn database_url(&self, role: Role) -> String {
-        self.roles.url(role, self.ports.postgres)
-    }
-
-    /// `redis://127.0.0.1:port`.
-    pub fn redis_url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.ports.redis)
-    }
-
-    /// `nats://127.0.0.1:port`.
-    pub fn nats_url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.ports.nats)
-    }
-
-    /// The pepper of the webhook secrets, drawn for this stack.
-    pub fn pepper(&self) -> &str {
-        &self.pepper
-    }
-
-    pub(crate) fn postgres_port(&self) -> u16 {
-        self.ports.postgres
-    }
-
-    /// The stack's private directory: `logs/`, `postgres/data/`, `nats/`. Gone when the stack is.
-    pub fn directory(&self) -> &Path {
-        self.home.path()
-    }
-
-    /// The file of all that a process ever wrote, over all its starts.
-    pub fn log_path(&self, name: &str) -> PathBuf {
-        self.home.log(name)
-    }
-}
-
-fn http(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
 }
 
 impl Drop for Stack {

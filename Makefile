@@ -1,0 +1,48 @@
+# The one list of things to do here; CI calls the same ones.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LOCAL := $(TARGET)/release/runlatch-local
+
+.DEFAULT_GOAL := help
+.PHONY: help run up status down test lint
+# `make -j` must not run two of these at once, and Cargo schedules its own jobs.
+.NOTPARALLEL:
+unexport MAKEFLAGS MFLAGS
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start everything, show a delivery become a run, and stay until Ctrl-C
+	@$(build)
+	@exec $(LOCAL) run
+
+up: ## The same in the background [GATEWAYS=n WORKERS=n]; addresses in .local/stack.env
+	@$(build)
+	@exec $(LOCAL) up --gateways '$(or $(GATEWAYS),1)' --workers '$(or $(WORKERS),1)'
+
+status: ## Show its processes: name, pid, port, state
+	@if [ -x $(LOCAL) ]; then exec $(LOCAL) status; else echo 'nothing is up'; exit 3; fi
+
+down: ## Stop it
+	@if [ -x $(LOCAL) ]; then exec $(LOCAL) down; else echo 'nothing is up'; fi
+
+test: ## Install what is missing, then build and test everything
+	cargo build --workspace --bins
+	$(TARGET)/debug/runlatch-local install
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -ex; cargo nextest run --workspace; cargo test --workspace --doc; \
+	else \
+		set -ex; cargo test --workspace; \
+	fi
+
+lint: ## Format, clippy and documentation without a warning; cargo-deny where it is installed
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check; fi
+
+# Cargo shows what it does only where that takes long: the first time.
+define build
+if [ -x $(LOCAL) ]; then quiet=--quiet; else quiet=; echo '· building (the first time takes some minutes) …'; fi; \
+cargo build --release --workspace --bins $$quiet
+endef
