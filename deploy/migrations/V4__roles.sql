@@ -15,6 +15,9 @@ BEGIN
             END;
         END IF;
     END LOOP;
+    -- A session learns what others have committed when it first locks a table. Without this it could still believe that
+    -- a role made by another database's migration a moment ago does not exist.
+    LOCK TABLE organizations IN ACCESS SHARE MODE;
 END $$;
 
 GRANT USAGE ON SCHEMA public TO runlatch_gateway, runlatch_worker, runlatch_operator;

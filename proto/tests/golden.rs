@@ -227,3 +227,13 @@ fn a_secret_and_its_digest() {
         assert_eq!(hex::encode(pepper.digest(text.as_bytes()).as_bytes()), digest);
     }
 }
+
+/// As somebody might make it up by hand: nothing is wrong with it but that a payload must be an object.
+#[test]
+fn a_payload_that_is_no_object_is_refused_whatever_its_fingerprint() {
+    let of_array = "202cadb738cb253ba34bb21bdf86274f22f5221a043d98d0434bf8f53a7d1f18";
+    let of_object = "b31eedf2a4bb27238958c38aef0c5729244723c9f8287818ebe965a8afaf434e";
+    let altered = PLAIN.replace("{\"a\":1}", "[1]").replace(of_object, of_array);
+    let error = envelope::decode(format!(r#"{{"v":1,"deliveries":[{altered}]}}"#).as_bytes()).unwrap_err();
+    assert!(error.to_string().starts_with("malformed envelope: Data error at line 1 column "), "{error}");
+}

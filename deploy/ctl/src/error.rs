@@ -47,7 +47,9 @@ impl From<clap::Error> for Error {
                 None => format!("{argument} is not what is expected"),
             },
             ErrorKind::InvalidValue => match error.get(ContextKind::ValidValue) {
-                Some(ContextValue::Strings(valid)) => format!("{argument}: expected {}", valid.join(" or ")),
+                Some(ContextValue::Strings(valid)) if !valid.is_empty() => {
+                    format!("{argument}: expected {}", valid.join(" or "))
+                }
                 _ => format!("{argument}: a value is missing"),
             },
             ErrorKind::MissingRequiredArgument => match error.get(ContextKind::InvalidArg) {

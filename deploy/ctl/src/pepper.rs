@@ -20,11 +20,13 @@ pub(crate) fn load(file: Option<&Path>) -> Result<Pepper, Error> {
         (Some(value), None) => (VARIABLE.to_owned(), value.into_encoded_bytes()),
         (None, Some(file)) => {
             let place = format!("pepper file {}", file.display());
-            let bytes = std::fs::read(file).map_err(|error| Error::Usage(format!("{place}: {error}")))?;
+            let mut bytes = std::fs::read(file).map_err(|error| Error::Usage(format!("{place}: {error}")))?;
+            // The gateway leaves out the same one newline: what is a pepper here and there must be the same bytes.
+            if bytes.last() == Some(&b'\n') {
+                bytes.pop();
+            }
             (place, bytes)
         }
     };
-    // The newline that editors and `echo` leave at the end is no part of it.
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    Pepper::new(bytes).map_err(|error| Error::Usage(format!("{place}: {error}")))
+    Pepper::new(&bytes).map_err(|error| Error::Usage(format!("{place}: {error}")))
 }
