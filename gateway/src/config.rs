@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use async_nats::ServerAddr;
 use clap::Parser;
 use proto::secret::Pepper;
 
@@ -125,6 +126,12 @@ impl Config {
             .map_err(|_| anyhow::anyhow!("--database-url or DATABASE_URL: not a Postgres URL or connection string"))?;
         database.application_name("runlatch-gateway").connect_timeout(Duration::from_secs(2));
         Ok(database)
+    }
+
+    /// How to reach NATS.
+    pub(crate) fn nats(&self) -> anyhow::Result<Vec<ServerAddr>> {
+        let servers: Result<_, _> = self.nats_url.split(',').map(|url| url.trim().parse()).collect();
+        servers.map_err(|_| anyhow::anyhow!("--nats-url or NATS_URL: not one or more NATS URLs"))
     }
 
     pub(crate) fn body(&self) -> body::Limits {

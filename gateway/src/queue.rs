@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::connection::State as Connection;
 use async_nats::jetstream::{self, context::GetStreamErrorKind};
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use futures_util::StreamExt;
 use proto::{StreamEpoch, queue};
 use tokio::sync::{Notify, watch};
@@ -40,7 +40,11 @@ pub struct Queue {
 
 impl Queue {
     /// Begins to connect, and keeps at it in the background for as long as it takes.
-    pub async fn connect(url: &str, budget: u64, ack_patience: Duration) -> Result<Self, async_nats::ConnectError> {
+    pub async fn connect(
+        servers: Vec<ServerAddr>,
+        budget: u64,
+        ack_patience: Duration,
+    ) -> Result<Self, async_nats::ConnectError> {
         let (disconnected, disconnects) = watch::channel(0);
         let look = Arc::new(Notify::new());
         let poke = Arc::clone(&look);
@@ -65,7 +69,7 @@ impl Queue {
                 }
                 async {}
             })
-            .connect(url)
+            .connect(servers)
             .await?;
         let jetstream = jetstream::ContextBuilder::new().timeout(ack_patience).build(client.clone());
         let seen = watch::Sender::new(Seen { present: false, epoch: StreamEpoch::UNKNOWN, bytes: 0, messages: 0 });

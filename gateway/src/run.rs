@@ -41,9 +41,9 @@ pub async fn run(
     let catalog = Arc::new(Catalog::new(config.max_catalog_age));
     let claims = Claims::new(&config.redis_url, config.claim_window, config.redis_timeout)
         .map_err(|_| anyhow::anyhow!("--redis-url or REDIS_URL: not a Redis URL"))?;
-    let queue = Queue::connect(&config.nats_url, config.queue_bytes, config.publish_timeout)
+    let queue = Queue::connect(config.nats()?, config.queue_bytes, config.publish_timeout)
         .await
-        .map_err(|_| anyhow::anyhow!("--nats-url or NATS_URL: not a NATS URL"))?;
+        .map_err(|_| anyhow::anyhow!("--nats-url or NATS_URL: cannot be used"))?;
     let (database, pepper) = (config.database()?, config.pepper()?);
 
     let admission = Arc::new(Admission::new(config.max_in_flight));

@@ -36,6 +36,10 @@ pub struct Limits {
 const PREFACE: usize = 24;
 /// Requests that one HTTP/2 connection may have open.
 const STREAMS: u32 = 256;
+/// Bytes of bodies that one HTTP/2 connection, and one stream of it, may send unread: what an unauthenticated peer can
+/// make us hold.
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// Serves until `shutdown`, then answers what is in flight, within the deadline.
 pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, limits: Limits, shutdown: impl Future<Output = ()>) {
@@ -83,6 +87,8 @@ fn protocol(limits: Limits) -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         // A peer that is gone, or stuck within a frame, does not answer pings.
         .keep_alive_interval(limits.header_time)
