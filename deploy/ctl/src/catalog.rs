@@ -1,7 +1,7 @@
 //! `runlatch catalog apply`: makes the catalog what a file says.
 //!
-//! The file is read whole ([`file`]), the database's side of it is loaded into the same shape ([`stored`]), the
-//! difference is worked out without touching anything ([`plan`]) and then written ([`write`]), all in one transaction.
+//! The file is read whole (`file`), the database's side of it is loaded into the same shape (`stored`), the
+//! difference is worked out without touching anything (`plan`) and then written (`write`), all in one transaction.
 
 mod file;
 mod plan;
