@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write,
     os::unix::{
-        fs::{PermissionsExt, chown},
+        fs::{DirBuilderExt, PermissionsExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use nix::unistd::{Gid, Uid, User, geteuid};
+use uuid::Uuid;
 
 /// What [`Home::command`] runs; see there.
 const LAUNCH: &str = include_str!("launch.sh");
@@ -34,28 +35,37 @@ impl Home {
         // PostgreSQL refuses to run as root; every distribution's package brings this user.
         let user = if geteuid().is_root() {
             let user = User::from_name("postgres")?;
-            Some(user.context("running as root, and there is no user `postgres` to run PostgreSQL as")?)
+            let user = user.context("running as root, and there is no user `postgres` to run PostgreSQL as")?;
+            Some((user.uid, user.gid))
         } else {
             None
         };
-        let mut builder = tempfile::Builder::new();
-        // That user passes through this directory into its own, and cannot list it.
+        let path = std::path::absolute(std::env::temp_dir())?.join(format!("runlatch-{}", Uuid::new_v4().simple()));
+        // The reaper first: were it the directory, dying between the two would leave that.
+        let mut reaper = reaper(&path, Stdio::piped()).context("cannot start the reaper (/bin/sh)")?;
+        // PostgreSQL's user passes through this directory into its own, and cannot list it.
         let mode = if user.is_some() { 0o711 } else { 0o700 };
-        let directory = builder.prefix("runlatch-").permissions(fs::Permissions::from_mode(mode)).tempdir()?;
-        let path = directory.path();
+        if let Err(error) = fs::DirBuilder::new().mode(mode).create(&path) {
+            // Whatever there is by that name is not ours to be cleared.
+            let _ = reaper.kill().and_then(|()| reaper.wait());
+            return Err(error).with_context(|| format!("cannot make the directory {}", path.display()));
+        }
+        let home = Home { path, user, reaper: Mutex::new(Some(reaper)) };
+        home.furnish()?;
+        Ok(home)
+    }
+
+    fn furnish(&self) -> Result<()> {
         for folder in ["logs", "pids", "postgres", "nats"] {
-            fs::create_dir(path.join(folder))?;
-            fs::set_permissions(path.join(folder), fs::Permissions::from_mode(0o700))?;
+            fs::DirBuilder::new().mode(0o700).create(self.path.join(folder))?;
         }
-        if let Some(user) = &user {
-            chown(path.join("postgres"), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        self.give_to_postgres(&self.path.join("postgres"))?;
+        if let Some((_, gid)) = self.user {
             // PostgreSQL records itself too. Nobody else may: the reaper kills what is recorded there.
-            chown(path.join("pids"), None, Some(user.gid.as_raw()))?;
-            fs::set_permissions(path.join("pids"), fs::Permissions::from_mode(0o770))?;
+            chown(self.path.join("pids"), None, Some(gid.as_raw()))?;
+            fs::set_permissions(self.path.join("pids"), fs::Permissions::from_mode(0o770))?;
         }
-        let reaper = reaper(path, Stdio::piped()).context("cannot start the reaper (/bin/sh)")?;
-        let user = user.map(|user| (user.uid, user.gid));
-        Ok(Home { path: directory.keep(), user, reaper: Mutex::new(Some(reaper)) })
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -107,20 +107,19 @@ impl Stack {
 
     async fn start_servers(&self, [postgres, redis, nats]: [Port; 3]) -> Result<()> {
         // These two start while initdb, which is the longest step of all, is at work.
-        let mut started = vec![
-            self.launch(redis::prepare(&self.settings, redis)?),
-            self.launch(nats::prepare(&self.home, &self.settings, nats)?),
-        ];
-        let spec = {
+        let redis = self.launch(redis::prepare(&self.settings, redis)?);
+        let nats = self.launch(nats::prepare(&self.home, &self.settings, nats)?);
+        let postgres = async {
             let (home, settings) = (self.home.clone(), self.settings.clone());
             let url = self.database_url(Role::Superuser);
             let password = self.roles.password(Role::Superuser).to_owned();
-            self.blocking(move || postgres::prepare(&home, &settings, &password, url, postgres)).await??
+            let prepare = move || postgres::prepare(&home, &settings, &password, url, postgres);
+            let postgres = self.launch(self.blocking(prepare).await??);
+            // Shown first, since all the rest is there to fill it.
+            self.handles().rotate_right(1);
+            self.first_ready(&postgres).await
         };
-        started.insert(0, self.launch(spec));
-        // Shown first, since all the rest is there to fill it.
-        self.handles().rotate_right(1);
-        try_join_all(started.iter().map(|handle| self.first_ready(handle))).await?;
+        tokio::try_join!(postgres, self.first_ready(&redis), self.first_ready(&nats))?;
         self.roles.create_owner(self.ports.postgres).await
     }
 
