@@ -1,6 +1,6 @@
 //! The arguments.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use proto::Slug;
@@ -64,7 +64,8 @@ pub(crate) enum SecretCommand {
         stdin: bool,
         /// File that holds the pepper, where RUNLATCH_PEPPER does not.
         #[arg(long, env = "RUNLATCH_PEPPER_FILE", hide_env_values = true, value_name = "FILE")]
-        pepper_file: Option<PathBuf>,
+        // Not a PathBuf: clap refuses an empty one, and an empty variable is as good as none.
+        pepper_file: Option<OsString>,
     },
     /// List a playbook's secrets, newest last: id, time of creation, live or revoked.
     List {

@@ -1,6 +1,6 @@
 //! Where the pepper comes from.
 
-use std::path::Path;
+use std::{ffi::OsStr, path::Path};
 
 use proto::secret::Pepper;
 
@@ -10,8 +10,9 @@ const VARIABLE: &str = "RUNLATCH_PEPPER";
 
 /// The pepper from `RUNLATCH_PEPPER`, or from the file. It must be the gateways' own, or no secret made under it opens
 /// anything.
-pub(crate) fn load(file: Option<&Path>) -> Result<Pepper, Error> {
+pub(crate) fn load(file: Option<&OsStr>) -> Result<Pepper, Error> {
     let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
+    let file = file.filter(|file| !file.is_empty()).map(Path::new);
     let (place, bytes) = match (variable, file) {
         (Some(_), Some(_)) => {
             return Err(Error::Usage(format!("{VARIABLE} and a pepper file are both given; which is it to be?")));

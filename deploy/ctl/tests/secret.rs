@@ -188,7 +188,7 @@ fn without_a_good_pepper_nothing_is_made() {
         error
     };
     assert!(run(&[url]).contains("set RUNLATCH_PEPPER or RUNLATCH_PEPPER_FILE"));
-    assert!(run(&[url, ("RUNLATCH_PEPPER", "")]).contains("set RUNLATCH_PEPPER"));
+    assert!(run(&[url, ("RUNLATCH_PEPPER", ""), ("RUNLATCH_PEPPER_FILE", "")]).contains("set RUNLATCH_PEPPER"));
     assert!(
         run(&[url, ("RUNLATCH_PEPPER", "canary-short")]).contains("RUNLATCH_PEPPER: the pepper must be at least 32")
     );
