@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The worker: turns queued messages into runs.
+//!
+//! A few lanes work side by side, each on one batch at a time. Follow one message through [`process`]:
+//!
+//! | step | where | makes |
+//! |---|---|---|
+//! | whatever is waiting is pulled, up to a count and a byte limit | [`pull`] | [`pull::Batch`] |
+//! | a message that came back too often is counted before it is looked at | [`suspect`] | [`suspect::Cleared`] |
+//! | its deliveries are read | [`decode`] | [`decode::Decoded`] |
+//! | one transaction [inserts](insert) the runs, [looks up](lookup) the rest, [buries](bury) what cannot be a run | [`commit`] | [`commit::Committed`] |
+//! | and only with that proof it is acked | [`message`] | |
+//!
+//! [`outcome`] decides what becomes of a delivery. [`queue`] keeps stream and consumer there, [`database`] knows
+//! whether Postgres is well, and [`run()`] ties them together.
+
+mod backoff;
+mod bury;
+mod commit;
+pub mod config;
+mod database;
+mod decode;
+mod insert;
+mod lookup;
+mod message;
+mod metrics;
+mod nats;
+mod ops;
+mod outcome;
+mod process;
+mod pull;
+mod queue;
+mod run;
+mod stream;
+mod suspect;
+
+pub use run::run;

@@ -1,0 +1,144 @@
+//! One transaction for a batch.
+
+use std::collections::HashSet;
+
+use deadpool_postgres::Object;
+use tokio_postgres::types::ToSql;
+
+use crate::{
+    bury::bury,
+    database::{Database, GivenUp, Trouble},
+    decode::{Decoded, Item},
+    insert::insert,
+    lookup::look_up,
+    message::Message,
+    metrics::Metrics,
+    outcome::{Outcome, Then},
+    suspect::bigint,
+};
+
+/// A worker that is cut off must not keep others waiting for its rows for ever; a large batch must be sorted in memory.
+const BEGIN: &str = "
+    BEGIN ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL statement_timeout = '30s';
+    SET LOCAL idle_in_transaction_session_timeout = '30s';
+    SET LOCAL work_mem = '32MB';
+    SAVEPOINT batch";
+
+/// From this row `audit` proves that every message of the stream was settled.
+const SETTLE: &str = "
+    INSERT INTO settled_sequences (stream_epoch, sequences, created, duplicates, dead_letters)
+    SELECT $1, range_agg(int8range(sequence, sequence, '[]')), $3, $4, $5 FROM unnest($2::int8[]) AS sequence";
+
+const CLEAR_SUSPECT: &str = "DELETE FROM suspect_messages WHERE stream_epoch = $1 AND stream_sequence = $2";
+
+/// An outcome for every delivery, not committed yet.
+pub(crate) struct Settled<'d, 'a> {
+    pub(crate) decoded: &'d Decoded<'a>,
+    outcomes: Vec<Outcome>,
+}
+
+impl<'d, 'a> Settled<'d, 'a> {
+    pub(crate) fn items(&self) -> impl Iterator<Item = (&'d Item<'a>, &Outcome)> {
+        self.decoded.items().iter().zip(&self.outcomes)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Outcome> {
+        let wholes = self.decoded.wholes().iter().map(|whole| &whole.outcome);
+        self.outcomes.iter().chain(wholes.filter(|outcome| !matches!(outcome.then(), Then::PutBack)))
+    }
+
+    fn count(&self, wanted: fn(&Outcome) -> bool) -> i32 {
+        // A batch has a few thousand deliveries at most, by its bytes.
+        i32::try_from(self.all().filter(|outcome| wanted(outcome)).count()).unwrap_or(i32::MAX)
+    }
+}
+
+/// The proof that a batch's outcomes are in Postgres. Only [`commit`] makes one, after COMMIT was answered.
+pub(crate) struct Committed<'a> {
+    messages: &'a [Message],
+    put_back: HashSet<usize>,
+}
+
+impl<'a> Committed<'a> {
+    /// Messages of which every delivery has its outcome committed.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = &'a Message> {
+        self.messages.iter().enumerate().filter(|(index, _)| !self.put_back.contains(index)).map(|(_, message)| message)
+    }
+
+    /// Messages that are for somebody else.
+    pub(crate) fn put_back(&self) -> impl Iterator<Item = &'a Message> {
+        self.put_back.iter().map(|index| &self.messages[*index])
+    }
+}
+
+/// Commits the outcomes of a batch, trying for as long as it takes.
+pub(crate) async fn commit<'a>(
+    decoded: Decoded<'a>,
+    database: &Database,
+    metrics: &Metrics,
+) -> Result<Committed<'a>, GivenUp> {
+    let messages = decoded.batch().messages();
+    let put_back: HashSet<_> = decoded
+        .wholes()
+        .iter()
+        .filter(|whole| matches!(whole.outcome.then(), Then::PutBack))
+        .map(|whole| whole.message)
+        .collect();
+    let committed = Committed { messages, put_back };
+    if committed.settled().next().is_none() {
+        return Ok(committed);
+    }
+    let sequences: Vec<i64> = committed.settled().map(|message| bigint(message.sequence)).collect();
+    let settled = database
+        .insist(|| async {
+            let began = std::time::Instant::now();
+            let done = transaction(database, &decoded, &sequences).await;
+            match &done {
+                Ok(_) => metrics.commit_seconds.observe(began.elapsed().as_secs_f64()),
+                Err(_) => _ = metrics.commit_failures.inc(),
+            }
+            done
+        })
+        .await?;
+    metrics.count(settled.all());
+    Ok(committed)
+}
+
+/// If the connection breaks during COMMIT nobody knows whether it happened. The next attempt does: where it did, it
+/// finds duplicates and dead letters that are there, and records the sequences once more.
+async fn transaction<'d, 'a>(
+    database: &Database,
+    decoded: &'d Decoded<'a>,
+    sequences: &[i64],
+) -> Result<Settled<'d, 'a>, Trouble> {
+    let connection = database.connection().await?;
+    let outcomes = insert(&connection, connection.batch_execute(BEGIN), decoded.items()).await?;
+    let outcomes = look_up(&connection, decoded.items(), outcomes).await?;
+    let settled = Settled { decoded, outcomes };
+    bury(&connection, &settled).await?;
+    finish(&connection, &settled, sequences).await?;
+    connection.keep();
+    Ok(settled)
+}
+
+async fn finish(connection: &Object, settled: &Settled<'_, '_>, sequences: &[i64]) -> Result<(), Trouble> {
+    let batch = settled.decoded.batch();
+    let epoch = bigint(batch.epoch().0);
+    if let Some(message) = batch.suspect() {
+        let statement = connection.prepare_cached(CLEAR_SUSPECT).await?;
+        connection.execute(&statement, &[&epoch, &bigint(message.sequence)]).await?;
+    }
+    let created = settled.count(|outcome| *outcome == Outcome::Created);
+    let duplicates = settled.count(|outcome| *outcome == Outcome::Duplicate);
+    let dead =
+        settled.count(|outcome| matches!(outcome.then(), Then::Bury(..)) || matches!(outcome, Outcome::Buried(_)));
+    let statement = connection.prepare_cached(SETTLE).await?;
+    let row: [&(dyn ToSql + Sync); 5] = [&epoch, &sequences, &created, &duplicates, &dead];
+    // One round trip for both. Where the first fails the second rolls back, and says COMMIT was well all the same: so
+    // both answers count.
+    let (settle, commit) = tokio::join!(connection.execute(&statement, &row), connection.batch_execute("COMMIT"));
+    settle?;
+    commit?;
+    Ok(())
+}

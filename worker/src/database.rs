@@ -1,0 +1,237 @@
+//! Postgres: the pool, what can be wrong with it, and the will to try again.
+
+use std::{
+    future::Future,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tokio_postgres::NoTls;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// An attempt that takes longer is given up on this side too, should the server be unable to say anything.
+const ATTEMPT: Duration = Duration::from_secs(60);
+/// How often Postgres is asked whether it is there.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// Why nothing was committed, or nothing is known to have been. Its text is what may be shown: places and codes, never
+/// Postgres' own words, which quote rows (I7).
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// An error that Postgres answered: SQLSTATE, and the constraint it named.
+    #[error("SQLSTATE {state}{}", constraint.as_ref().map(|name| format!(" ({name})")).unwrap_or_default())]
+    Sql { state: String, constraint: Option<String> },
+    /// The connection could not be made, or broke.
+    #[error("no connection: {0}")]
+    Connection(String),
+    /// No answer in time.
+    #[error("no answer within {}", humantime::format_duration(ATTEMPT))]
+    Slow,
+    /// A row that could be neither inserted nor found: its rival has gone in between.
+    #[error("the rows changed under the transaction")]
+    Unsettled,
+}
+
+impl Trouble {
+    /// SQLSTATE where Postgres refuses this row's data rather than being unwell: class 22 (data exception), class 23
+    /// (integrity constraint), or 54001 (too deep for its parser).
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Sql { state, .. } if state.starts_with("22") || state.starts_with("23") || state == "54001" => {
+                Some(state)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Trouble {
+    fn from(error: tokio_postgres::Error) -> Self {
+        use std::error::Error as _;
+        if let Some(db) = error.as_db_error() {
+            return Self::Sql { state: db.code().code().to_owned(), constraint: db.constraint().map(str::to_owned) };
+        }
+        let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+        Self::Connection(match io {
+            Some(io) => io.kind().to_string(),
+            None if error.is_closed() => "closed".to_owned(),
+            None => "broken".to_owned(),
+        })
+    }
+}
+
+impl From<PoolError> for Trouble {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => error.into(),
+            PoolError::Timeout(_) => Self::Connection("timed out".to_owned()),
+            _ => Self::Connection("the pool is closed".to_owned()),
+        }
+    }
+}
+
+/// The worker stops, or has held the batch for as long as it may.
+pub(crate) struct GivenUp;
+
+#[derive(Default)]
+struct Health {
+    /// Lanes that hold a batch which cannot be committed.
+    stuck: usize,
+    /// Why the last attempt to write failed; cleared by one that succeeds.
+    write: Option<Trouble>,
+    /// Why the last probe failed.
+    probe: Option<Trouble>,
+}
+
+/// Shared by all lanes.
+pub(crate) struct Database {
+    pool: Pool,
+    health: Mutex<Health>,
+    usable: watch::Sender<bool>,
+    max_hold: Duration,
+    /// Cancelled when a stopping worker must put back what it holds.
+    pub(crate) give_up: CancellationToken,
+}
+
+impl Database {
+    pub(crate) fn new(mut config: tokio_postgres::Config, lanes: usize, max_hold: Duration) -> Self {
+        config.connect_timeout(CONNECT).tcp_user_timeout(ATTEMPT / 2).keepalives_idle(ATTEMPT / 4);
+        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        // One more for the probe. Every wait is bounded: a server that is away is to be noticed.
+        let pool = Pool::builder(manager).max_size(lanes + 1).runtime(Runtime::Tokio1);
+        let pool = pool.wait_timeout(Some(CONNECT)).create_timeout(Some(CONNECT)).recycle_timeout(Some(CONNECT));
+        let pool = pool.build().expect("a pool with timeouts needs a runtime, and has one");
+        let health = Health { probe: Some(Trouble::Connection("not tried yet".to_owned())), ..Health::default() };
+        let give_up = CancellationToken::new();
+        Self { pool, health: Mutex::new(health), usable: watch::Sender::new(false), max_hold, give_up }
+    }
+
+    /// A connection of one's own.
+    pub(crate) async fn connection(&self) -> Result<Connection, Trouble> {
+        Ok(Connection(Some(self.pool.get().await?)))
+    }
+
+    /// Tries until it succeeds, with pauses that grow. An attempt must be safe to repeat: the answer to its COMMIT may
+    /// have been lost.
+    pub(crate) async fn insist<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, GivenUp>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        let (mut backoff, mut stuck) = (Backoff::default(), None);
+        let until = Instant::now() + self.max_hold;
+        loop {
+            let trouble = match timeout(ATTEMPT, attempt()).await {
+                Ok(Ok(done)) => {
+                    self.change(|health| health.write = None);
+                    return Ok(done);
+                }
+                Ok(Err(trouble)) => trouble,
+                Err(_) => Trouble::Slow,
+            };
+            stuck.get_or_insert_with(|| Stuck::new(self));
+            tracing::warn!(%trouble, "nothing is committed; trying again");
+            self.change(|health| health.write = Some(trouble));
+            tokio::select! {
+                () = sleep(backoff.next()) => {}
+                () = self.give_up.cancelled() => return Err(GivenUp),
+            }
+            if Instant::now() >= until {
+                return Err(GivenUp);
+            }
+        }
+    }
+
+    /// Waits until there is no reason to believe that a batch could not be committed.
+    pub(crate) async fn usable(&self) {
+        // Cannot fail: the sender is in `self`.
+        _ = self.usable.subscribe().wait_for(|usable| *usable).await;
+    }
+
+    /// What is wrong, for readiness.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.write.as_ref().or(health.probe.as_ref()).map(ToString::to_string)
+    }
+
+    /// Asks Postgres again and again. Never ends.
+    pub(crate) async fn probe(&self) {
+        loop {
+            let answer = timeout(CONNECT, self.ask()).await.unwrap_or(Err(Trouble::Slow));
+            let pause = if answer.is_ok() { PROBE } else { PROBE.mul_f64(0.1 + 0.4 * fastrand::f64()) };
+            self.change(|health| health.probe = answer.err());
+            sleep(pause).await;
+        }
+    }
+
+    /// Reads what the first statement of a batch reads, so that a schema that is not there counts as absence.
+    async fn ask(&self) -> Result<(), Trouble> {
+        let connection = self.connection().await?;
+        connection.batch_execute("SELECT id, fingerprint FROM runs LIMIT 0").await?;
+        connection.keep();
+        Ok(())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Health)) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = health.probe.clone();
+        change(&mut health);
+        if health.probe != before {
+            match &health.probe {
+                Some(trouble) => tracing::warn!(%trouble, "postgres cannot be used"),
+                None => tracing::info!("postgres can be used"),
+            }
+        }
+        let usable = health.stuck == 0 && health.probe.is_none();
+        self.usable.send_if_modified(|now| std::mem::replace(now, usable) != usable);
+    }
+}
+
+/// While it lives, no lane pulls.
+struct Stuck<'a>(&'a Database);
+
+impl<'a> Stuck<'a> {
+    fn new(database: &'a Database) -> Self {
+        database.change(|health| health.stuck += 1);
+        Self(database)
+    }
+}
+
+impl Drop for Stuck<'_> {
+    fn drop(&mut self) {
+        self.0.change(|health| health.stuck -= 1);
+    }
+}
+
+/// A pooled connection that goes back to the pool only where its user says so. Dropped on an error, or in the midst
+/// of a transaction, it is closed: the next user must not find itself within somebody else's transaction.
+pub(crate) struct Connection(Option<Object>);
+
+impl Connection {
+    pub(crate) fn keep(mut self) {
+        self.0.take();
+    }
+}
+
+impl std::ops::Deref for Connection {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        self.0.as_ref().expect("only `keep` takes it, and that consumes self")
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What can become of a delivery, and what then becomes of its message.
+
+use std::borrow::Cow;
+
+/// The end of one delivery, or of a message that cannot be read as deliveries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// Its run was inserted by this transaction.
+    Created,
+    /// Its run is there, with the same fingerprint.
+    Duplicate,
+    /// The run of its key is there, with another fingerprint.
+    Conflict,
+    /// Playbook, project or template has gone since it was accepted.
+    TargetNotFound,
+    /// Postgres refuses this very row, with this SQLSTATE.
+    Refused(String),
+    /// No envelope; where it fails to be one.
+    Malformed(String),
+    /// Begun this often by a worker that did not live to settle it.
+    Poison(i32),
+    /// It ended as a dead letter before; why it did.
+    Buried(String),
+    /// An envelope of this version, which only newer workers read.
+    TooNew(u64),
+}
+
+/// What the worker does about an [`Outcome`].
+pub(crate) enum Then<'a> {
+    /// Ack.
+    Ack,
+    /// Write a dead letter with a reason (a stable code) and a detail (for people; never content, I7), then ack.
+    Bury(&'static str, Cow<'a, str>),
+    /// Neither: another worker shall have it.
+    PutBack,
+}
+
+impl Outcome {
+    /// The one place where it is decided how a message leaves the queue.
+    pub(crate) fn then(&self) -> Then<'_> {
+        match self {
+            Self::Created | Self::Duplicate | Self::Buried(_) => Then::Ack,
+            Self::Conflict => Then::Bury("idempotency_conflict", "the key's run has another payload or target".into()),
+            Self::TargetNotFound => {
+                Then::Bury("target_not_found", "playbook, project or template is no longer in the organization".into())
+            }
+            Self::Refused(state) => {
+                Then::Bury("data_refused", format!("PostgreSQL refused the row: SQLSTATE {state}").into())
+            }
+            Self::Malformed(place) => Then::Bury("malformed_message", place.as_str().into()),
+            Self::Poison(attempts) => {
+                Then::Bury("poison_message", format!("begun {attempts} times alone and never finished").into())
+            }
+            Self::TooNew(_) => Then::PutBack,
+        }
+    }
+
+    /// Label of the metric that counts it, and where it is a dead letter its reason.
+    pub(crate) fn label(&self) -> Cow<'static, str> {
+        match (self, self.then()) {
+            (_, Then::Bury(reason, _)) => reason.into(),
+            (Self::Created, _) => "created".into(),
+            (Self::Buried(reason), _) => reason.clone().into(),
+            (Self::TooNew(_), _) => "unsupported_version".into(),
+            (_, _) => "duplicate".into(),
+        }
+    }
+}

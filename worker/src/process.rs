@@ -1,0 +1,113 @@
+//! The life of a message: pull → clear → decode → commit → ack.
+//!
+//! Each step takes what only the step before it can make. A worker may die between any two of them, and the message
+//! comes again: before COMMIT nothing has happened, after it every delivery is a duplicate (I1, I3).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    commit::{Committed, commit},
+    database::{Database, GivenUp},
+    decode::decode,
+    metrics::Metrics,
+    pull::{Batch, Puller},
+    queue::Queue,
+    suspect,
+};
+
+/// A message for newer workers is offered again after this long.
+const TOO_NEW: Duration = Duration::from_secs(30);
+/// So is one that this worker could not commit for too long; another worker takes it meanwhile.
+const HELD_TOO_LONG: Duration = Duration::from_secs(1);
+
+/// One batch after the other.
+pub(crate) struct Lane {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) database: Arc<Database>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) puller: Puller,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Lane {
+    /// Until the worker stops. Pulls only what it can expect to commit, and nothing while it has a batch in hand.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let attached = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                attached = async { self.database.usable().await; self.queue.attached().await } => attached,
+            };
+            let batches = self.puller.pull(attached).await;
+            let settled = AtomicUsize::new(0);
+            tokio::select! {
+                () = self.settle_all(&batches, &settled) => {}
+                () = keep_in_hand(&batches, &settled, attached.ack_wait / 3) => {}
+            }
+        }
+    }
+
+    async fn settle_all(&self, batches: &[Batch], settled: &AtomicUsize) {
+        for (index, batch) in batches.iter().enumerate() {
+            let again = batch.messages().iter().filter(|message| message.delivered > 1).count();
+            self.metrics.redeliveries.inc_by(again as u64);
+            match self.settle(batch).await {
+                Ok(committed) => {
+                    settled.store(index + 1, Ordering::Relaxed);
+                    self.ack(&committed).await;
+                }
+                Err(GivenUp) => {
+                    settled.store(batches.len(), Ordering::Relaxed);
+                    return self.put_back(&batches[index..]).await;
+                }
+            }
+        }
+    }
+
+    async fn settle<'a>(&self, batch: &'a Batch) -> Result<Committed<'a>, GivenUp> {
+        let cleared = suspect::clear(batch, &self.database).await?;
+        let decoded = decode(cleared);
+        commit(decoded, &self.database, &self.metrics).await
+    }
+
+    async fn ack(&self, committed: &Committed<'_>) {
+        for message in committed.settled() {
+            message.ack(committed).await;
+        }
+        for message in committed.put_back() {
+            tracing::error!(sequence = message.sequence, "a message needs a newer worker; put back");
+            self.metrics.unsupported_versions.inc();
+            message.put_back(TOO_NEW).await;
+        }
+    }
+
+    async fn put_back(&self, batches: &[Batch]) {
+        let delay = if self.stop.is_cancelled() { Duration::ZERO } else { HELD_TOO_LONG };
+        for message in batches.iter().flat_map(Batch::messages) {
+            self.metrics.put_back.inc();
+            message.put_back(delay).await;
+        }
+        // Only the first was begun.
+        if let Some(batch) = batches.first() {
+            suspect::forgive(batch, &self.database).await;
+        }
+    }
+}
+
+/// Says of everything in hand that it is being worked on, or the broker would give it to another worker too. Never ends.
+async fn keep_in_hand(batches: &[Batch], settled: &AtomicUsize, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        for message in batches.iter().skip(settled.load(Ordering::Relaxed)).flat_map(Batch::messages) {
+            message.in_progress().await;
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The queue as the lanes see it: which incarnation of the stream is being pulled from.
+//!
+//! ```text
+//!             found or made                     reconnected, deleted, silent, or other than it was
+//!  (unknown) ───────────────▶ Attached{epoch} ─────────────────────────────────────────────────────▶ (unknown)
+//! ```
+//!
+//! Lanes pull only while it is known. Sequences mean nothing without the stream's epoch, and a stream that another
+//! worker made anew answers a pull as the old one did; so whatever hints at a new stream makes the epoch unknown,
+//! and a batch asks again *after* it was pulled.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_nats::{Client, jetstream::Context};
+use futures_util::StreamExt;
+use proto::{
+    StreamEpoch,
+    queue::{CONSUMER, STREAM},
+};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{config::Config, metrics::Metrics, stream};
+
+/// How often the stream is looked at while all is well: refreshes the gauge of waiting time.
+const LOOK: Duration = Duration::from_secs(2);
+/// Pause after a failed attempt to attach.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long a batch in hand waits for an epoch in doubt. Longer, and a broker that is away would keep Postgres from
+/// getting what is already here.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// A stream and consumer that are there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Attached {
+    /// The stream's epoch.
+    pub(crate) epoch: StreamEpoch,
+    /// The same moment in nanoseconds since 1970: no message of this stream was published before it.
+    created: i128,
+    /// Ack wait in force.
+    pub(crate) ack_wait: Duration,
+}
+
+impl Attached {
+    /// Whether a message that was published then can be of this stream.
+    pub(crate) fn could_hold(&self, published: i128) -> bool {
+        published >= self.created
+    }
+}
+
+/// Shared by all lanes.
+pub(crate) struct Queue {
+    pub(crate) client: Client,
+    pub(crate) context: Context,
+    config: Config,
+    metrics: Arc<Metrics>,
+    attached: watch::Sender<Option<Attached>>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Queue {
+    pub(crate) fn new(client: Client, config: Config, metrics: Arc<Metrics>) -> Self {
+        let context = async_nats::jetstream::new(client.clone());
+        let trouble = Mutex::new(Some("not connected yet".to_owned()));
+        Self { client, context, config, metrics, attached: watch::Sender::new(None), trouble }
+    }
+
+    /// Waits until there is something to pull from.
+    pub(crate) async fn attached(&self) -> Attached {
+        let mut attached = self.attached.subscribe();
+        loop {
+            if let Some(attached) = *attached.borrow_and_update() {
+                return attached;
+            }
+            // Cannot fail: the sender is in `self`.
+            _ = attached.changed().await;
+        }
+    }
+
+    /// What is attached now that messages have been pulled while `before` was.
+    pub(crate) async fn attached_after(&self, before: Attached) -> Attached {
+        timeout(DOUBT, self.attached()).await.unwrap_or(before)
+    }
+
+    /// Something happened after which stream and consumer may be others than before, or gone.
+    pub(crate) fn doubt(&self) {
+        self.attached.send_replace(None);
+    }
+
+    /// Why nothing can be pulled, for readiness.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        let mut now = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now != trouble {
+            match &trouble {
+                Some(trouble) => tracing::warn!(trouble, "nothing can be pulled"),
+                None => tracing::info!("attached to the queue"),
+            }
+            *now = trouble;
+        }
+    }
+
+    /// Attaches, and attaches again whenever there is doubt. Never ends.
+    pub(crate) async fn keep_attached(&self) {
+        let mut last = None;
+        let mut watch = self.attached.subscribe();
+        loop {
+            match self.attach(last).await {
+                Ok(attached) => {
+                    last = Some(attached);
+                    self.set_trouble(None);
+                    self.attached.send_replace(last);
+                    while watch.borrow_and_update().is_some() {
+                        _ = timeout(LOOK, watch.changed()).await;
+                        self.look(attached).await;
+                    }
+                }
+                Err(error) => {
+                    self.set_trouble(Some(error.to_string()));
+                    tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+                }
+            }
+        }
+    }
+
+    async fn attach(&self, last: Option<Attached>) -> Result<Attached, stream::Trouble> {
+        let (info, made) = stream::find_or_make_stream(&self.context, &self.config).await?;
+        let (consumer, consumer_made) =
+            stream::find_or_make_consumer(&self.context, &self.config, last.is_none()).await?;
+        let created = info.created.unix_timestamp_nanos();
+        let attached =
+            Attached { epoch: StreamEpoch::from_unix_nanos(created), created, ack_wait: consumer.config.ack_wait };
+        let epoch = attached.epoch.0;
+        match (made, last) {
+            (false, _) => {}
+            (true, None) => tracing::warn!(epoch, "made stream {STREAM}: expected only when Runlatch is new here"),
+            (true, Some(_)) => {
+                tracing::error!(epoch, "made stream {STREAM} anew: what the old one held comes back by retries only")
+            }
+        }
+        match (consumer_made, last) {
+            (true, Some(_)) if !made => tracing::error!("made consumer {CONSUMER} anew: what was in hand comes again"),
+            (_, _) => {}
+        }
+        self.metrics.streams_created.inc_by(u64::from(made));
+        self.metrics.consumers_created.inc_by(u64::from(consumer_made));
+        Ok(attached)
+    }
+
+    async fn look(&self, attached: Attached) {
+        match stream::look(&self.context).await {
+            Ok(Some(info)) if info.created.unix_timestamp_nanos() == attached.created => {
+                let waiting =
+                    if info.state.messages == 0 { 0.0 } else { age(info.state.first_timestamp.unix_timestamp_nanos()) };
+                self.metrics.oldest_waiting.set(waiting);
+            }
+            // Gone, another one, or no answer.
+            _ => self.doubt(),
+        }
+    }
+
+    /// The broker tells when a stream is made or deleted, before anything can be pulled from the new one. Never ends.
+    pub(crate) async fn listen_for_recreation(&self) {
+        loop {
+            if let Ok(mut events) = self.client.subscribe(format!("$JS.EVENT.ADVISORY.STREAM.*.{STREAM}")).await {
+                while let Some(event) = events.next().await {
+                    if [".CREATED.", ".DELETED."].iter().any(|kind| event.subject.contains(kind)) {
+                        self.doubt();
+                    }
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Seconds since `nanos` after 1970; 0 where the broker's clock is ahead.
+fn age(nanos: i128) -> f64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))).as_secs_f64()
+}
