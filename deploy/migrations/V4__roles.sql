@@ -26,7 +26,8 @@ GRANT SELECT ON organizations, projects, templates, playbooks, webhook_secrets, 
 
 GRANT SELECT (id, organization_id) ON playbooks, projects, templates TO runlatch_worker;
 GRANT SELECT (id, fingerprint), INSERT ON runs TO runlatch_worker;
-GRANT INSERT ON dead_letters, settled_sequences TO runlatch_worker;
+GRANT SELECT (identity, reason), INSERT ON dead_letters TO runlatch_worker;
+GRANT INSERT ON settled_sequences TO runlatch_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON suspect_messages TO runlatch_worker;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO runlatch_operator;
