@@ -1,1 +1,52 @@
-//! x
+//! `run`, as a newcomer meets it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
+};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+use crate::{
+    traces::{processes, send},
+    usage::command,
+};
+
+#[test]
+fn a_newcomer_sees_a_delivery_become_a_run_and_ctrl_c_leaves_nothing() -> Result<()> {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let temp = tempfile::tempdir()?;
+        // The user that PostgreSQL runs as must get through.
+        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755))?;
+        let mut run = command(&["run"], temp.path()).env("TMPDIR", temp.path()).stdout(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(run.stdout.take().context("it is piped")?).lines();
+        let mut said = String::new();
+        while !said.contains("Ctrl-C") {
+            let Some(line) = lines.next() else { panic!("`run` has ended ({}) after:\n{said}", run.wait()?) };
+            said += &(line? + "\n");
+        }
+        for expected in [
+            "a delivery: 202",
+            "\"status\":\"created\"",
+            "its retry: 200",
+            "\"status\":\"replayed\"",
+            "its key, with another payload: 409",
+            "\"idempotency_conflict\"",
+            "in the table `runs`: 1 row",
+            "curl -i http://127.0.0.1:",
+            "X-Webhook-Secret: rlsk_",
+        ] {
+            assert!(said.contains(expected), "{expected} is not in:\n{said}");
+        }
+        send(run.id(), signal);
+        let rest = lines.count();
+        assert!(run.wait()?.success());
+        assert!(rest <= 2, "a word of farewell, no more");
+        assert_eq!(processes(temp.path()), Vec::<i32>::new());
+        assert_eq!(fs::read_dir(temp.path())?.count(), 0);
+    }
+    Ok(())
+}
