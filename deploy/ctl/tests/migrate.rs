@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::database::{Database, Running, Server};
 
@@ -51,8 +54,10 @@ async fn it_waits_for_another_one_and_says_so() {
     let running = database.start(&["migrate"], "");
     let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let deadline = Instant::now() + Duration::from_secs(20);
     while database.query(waiting).await != "1" {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(Instant::now() < deadline, "nobody waits for the lock");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(database.query("SELECT to_regclass('organizations')").await, "-");
     other.execute("SELECT pg_advisory_unlock_all()", &[]).await.unwrap();
