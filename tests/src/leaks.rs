@@ -20,7 +20,7 @@ pub(crate) fn search(stack: &Stack, forbidden: &[String]) -> Vec<String> {
         let guilty = text.lines().filter(|line| forbidden.iter().any(|word| line.contains(word.as_str())));
         found.extend(guilty.map(|line| format!("{}: {line}", path.display())));
     }
-    assert!(read >= 5, "only {read} logs were there to be read");
+    assert!(read >= 3, "only {read} logs were there to be read");
     found
 }
 

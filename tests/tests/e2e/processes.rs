@@ -71,7 +71,7 @@ async fn operators_are_told() {
     let deploy = world.playbook("acme/deploy").await;
     world.send(deploy.delivery("k")).await.created();
     world.send(deploy.delivery("k")).await.replayed();
-    world.send(deploy.delivery("k").secret("wrong")).await.refused(401, "invalid_secret");
+    world.send(deploy.delivery("k").path("/")).await.refused(404, "not_found");
     world.settled().await;
     for process in ["gateway-1", "worker-1"] {
         assert_eq!(world.ops(process, "/healthz").await.0, 200);
@@ -82,7 +82,7 @@ async fn operators_are_told() {
     for (name, value) in [
         ("deliveries_total{outcome=\"created\"}", 1.0),
         ("deliveries_total{outcome=\"replayed\"}", 1.0),
-        ("deliveries_total{outcome=\"invalid_secret\"}", 1.0),
+        ("deliveries_total{outcome=\"not_found\"}", 1.0),
         ("step_seconds_count{step=\"claim\"}", 2.0),
         ("step_seconds_count{step=\"publish\"}", 1.0),
         ("in_flight", 0.0),
@@ -131,7 +131,7 @@ async fn operators_are_told() {
 /// A start that cannot work ends with 64 and one line that says why, and never with a secret.
 #[tokio::test]
 async fn bad_configuration() {
-    let world = World::with(|builder| builder.gateways(0).workers(0).nats("max_payload: 65536")).await;
+    let world = World::with(|builder| builder.gateways(0).nats("max_payload: 65536")).await;
     for (name, value, said) in [
         ("RUNLATCH_MAX_BODY_BYTES", "524288", "max_payload is 65536"),
         ("RUNLATCH_MAX_BODY_BYTES", "many", "--max-body-bytes"),

@@ -81,9 +81,9 @@ async fn every_column_has_a_comment() {
     let rows = world
         .database
         .query(
-            "SELECT table_name || '.' || column_name FROM information_schema.columns
-             WHERE table_schema = 'public' AND table_name <> 'refinery_schema_history'
-               AND col_description(('public.' || table_name)::regclass, ordinal_position) IS NULL",
+            "SELECT relname || '.' || attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+             WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'refinery_schema_history'
+               AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL",
             &[],
         )
         .await
