@@ -1,0 +1,143 @@
+//! What becomes of the deliveries of one batch.
+
+use local::{Extra, Stack};
+
+use crate::world::{WORKER, World, until};
+
+/// A batch is what one lane finds waiting when it starts.
+async fn stopped() -> World {
+    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_LANES", "1"))).await;
+    world.stack.stop(WORKER).await.expect("stopped");
+    world
+}
+
+async fn run(world: &World) {
+    world.stack.start(WORKER).await.expect("started");
+    world.drained().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_delivery_and_a_message_of_256_are_created_alike_byte_for_byte() {
+    let world = World::new().await;
+    let odd = "{ \"b\" : 1.0,\"a\":1e400, \"b\":\"\\u0000 \u{1F980}\"}";
+    world.publish(&[world.encoded("one", odd)]).await;
+    let many: Vec<_> = (0..256).map(|i| world.encoded(&format!("k{i}"), &format!("{{\"i\": {i}}}"))).collect();
+    world.publish(&many).await;
+    world.drained().await;
+    assert_eq!(world.settled().await, (257, 0, 0));
+    assert_eq!(world.sequences().await, "{[1,3)}");
+    let sql = "SELECT count(*) FROM runs WHERE payload::text = '{\"i\": ' || substr(idempotency_key, 2) || '}'";
+    assert_eq!(world.count(sql).await, 256);
+    let sql = "SELECT count(*) FROM runs WHERE idempotency_key = 'one' AND payload::text = $1";
+    assert_eq!(world.count_with(sql, &[&odd]).await, 1);
+    let created = world.metric(WORKER, "runlatch_worker_deliveries_total{outcome=\"created\"}").await;
+    assert_eq!(created, 257.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_postgres_refuses_does_not_fail_the_other_255() {
+    let world = stopped().await;
+    // Deeper than Postgres' parser can go (54001). No gateway accepts it; a message can be made by hand.
+    let deep = format!("{{\"secret-marker\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let body = |i: usize| if i == 100 { deep.clone() } else { format!("{{\"i\":{i}}}") };
+    let bodies: Vec<_> = (0..256).map(body).collect();
+    let message: Vec<_> = bodies.iter().enumerate().map(|(i, body)| world.encoded(&format!("k{i}"), body)).collect();
+    world.publish(&message).await;
+    run(&world).await;
+    assert_eq!(world.settled().await, (255, 0, 1));
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 255);
+    assert_eq!(world.count("SELECT count(*) FROM settled_sequences").await, 1, "all in one transaction");
+    let row = world.database.query_one("SELECT reason, detail, payload, idempotency_key FROM dead_letters", &[]);
+    let row = row.await.expect("one dead letter");
+    assert_eq!(row.get::<_, &str>(0), "data_refused");
+    assert_eq!(row.get::<_, &str>(1), "PostgreSQL refused the row: SQLSTATE 54001");
+    assert_eq!(row.get::<_, &[u8]>(2), deep.as_bytes());
+    assert_eq!(row.get::<_, &str>(3), "k100");
+    // Once more, alone: it settles as the dead letter that is there.
+    world.publish(&message[100..101]).await;
+    world.drained().await;
+    assert_eq!(world.settled().await, (255, 0, 2));
+    assert_eq!(world.reasons().await, ["data_refused"]);
+    let log = std::fs::read_to_string(world.stack.log_path(WORKER)).expect("a log");
+    assert!(!log.contains("secret-marker"), "a payload is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn within_a_batch_and_across_batches_the_first_of_a_key_wins() {
+    let world = stopped().await;
+    let (a, b) = (world.encoded("k", r#"{"v":1}"#), world.encoded("k", r#"{"v":2}"#));
+    // Five of one key in one batch: created, conflict, duplicate, conflict again, duplicate; one of another key.
+    world.publish(&[a.clone(), b.clone(), a.clone()]).await;
+    world.publish(&[b.clone(), world.encoded("other", r#"{"v":3}"#)]).await;
+    world.publish(std::slice::from_ref(&a)).await;
+    run(&world).await;
+    assert_eq!(world.settled().await, (2, 2, 2));
+    assert_eq!(world.count("SELECT count(*) FROM settled_sequences").await, 1, "it was one batch");
+    // And in another batch.
+    world.publish(&[b, a]).await;
+    world.drained().await;
+    assert_eq!(world.settled().await, (2, 3, 3));
+    assert_eq!(world.count(r#"SELECT count(*) FROM runs WHERE payload::text IN ('{"v":1}', '{"v":3}')"#).await, 2);
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 2);
+    assert_eq!(world.reasons().await, ["idempotency_conflict"], "the same conflict is one dead letter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_has_gone_is_a_dead_letter_and_stays_one_when_it_comes_back() {
+    let world = stopped().await;
+    let project = world.create_project("gone").await;
+    let payload = proto::Payload::parse(b"{}").expect("a payload");
+    let to_gone = world.delivery_of("gone", payload, project).encode();
+    world.database.execute("DELETE FROM projects WHERE id = $1", &[&project.0]).await.expect("deleted");
+    world.publish(&[to_gone.clone(), world.encoded("here", "{}")]).await;
+    run(&world).await;
+    assert_eq!(world.settled().await, (1, 0, 1));
+    assert_eq!(world.reasons().await, ["target_not_found"]);
+    let sql = "INSERT INTO projects (id, organization_id, slug, name) VALUES ($1, $2, 'gone', 'x')";
+    world.database.execute(sql, &[&project.0, &world.organization.0]).await.expect("restored");
+    world.publish(&[to_gone]).await;
+    world.drained().await;
+    assert_eq!(world.settled().await, (1, 0, 2));
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 1, "only a replay makes a run of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_deleted_between_join_and_check_is_a_target_that_has_gone() {
+    let world = World::new().await;
+    let project = world.create_project("going").await;
+    let payload = proto::Payload::parse(b"{}").expect("a payload");
+    let mut rival = crate::world::connect(&world.stack).await;
+    let deletion = rival.transaction().await.expect("a transaction");
+    deletion.execute("DELETE FROM projects WHERE id = $1", &[&project.0]).await.expect("deleted");
+    // The worker still sees the project, inserts, and waits at the row to be checked.
+    world.publish(&[world.delivery_of("going", payload, project).encode(), world.encoded("staying", "{}")]).await;
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'runlatch-worker' AND wait_event_type = 'Lock'";
+    until("the worker waits for the deletion", || async { world.count(waiting).await > 0 }).await;
+    deletion.commit().await.expect("committed");
+    world.drained().await;
+    assert_eq!(world.settled().await, (1, 0, 1));
+    assert_eq!(world.reasons().await, ["target_not_found"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lanes_and_workers_with_the_same_deliveries_in_opposite_order_neither_deadlock_nor_double() {
+    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_BATCH_MESSAGES", "2"))).await;
+    let second = world.stack.add_worker(&Extra::new()).await.expect("another worker");
+    let up: Vec<_> = (0..100).map(|i| world.encoded(&format!("k{i}"), "{}")).collect();
+    let down: Vec<_> = up.iter().rev().cloned().collect();
+    for _ in 0..20 {
+        world.publish(&up).await;
+        world.publish(&down).await;
+        world.publish(&up).await;
+        world.publish(&down).await;
+    }
+    world.drained().await;
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 100);
+    assert_eq!(world.settled().await, (100, 7900, 0));
+    assert_eq!(world.sequences().await, "{[1,81)}");
+    for worker in [WORKER, &second] {
+        assert_eq!(world.metric(worker, "runlatch_worker_commit_failures_total").await, 0.0, "{worker} deadlocked");
+        assert_eq!(world.metric(worker, "runlatch_worker_redeliveries_total").await, 0.0);
+    }
+}

@@ -1,0 +1,171 @@
+//! Parts go away and come back.
+
+use local::{Extra, Stack};
+use proto::queue;
+
+use crate::world::{WORKER, World, connect, until};
+
+fn numbered(world: &World, from: usize, to: usize) -> Vec<proto::envelope::Encoded> {
+    (from..to).map(|i| world.encoded(&format!("k{i}"), "{}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_deleted_under_a_worker_is_made_anew_and_works_on() {
+    let world = World::new().await;
+    world.publish(&numbered(&world, 0, 1)).await;
+    world.drained().await;
+    world.jetstream.delete_stream(queue::STREAM).await.expect("deleted");
+    until("it is there again", || async { world.jetstream.get_stream(queue::STREAM).await.is_ok() }).await;
+    let sequence = world.publish(&numbered(&world, 1, 2)).await;
+    assert_eq!(sequence, 1, "another stream");
+    world.drained().await;
+    assert_eq!(world.settled().await, (2, 0, 0));
+    let epochs = "SELECT count(*) FROM (SELECT DISTINCT stream_epoch FROM settled_sequences WHERE sequences = '{[1,2)}') AS epochs";
+    assert_eq!(world.count(epochs).await, 2, "each under the epoch of its own stream");
+    assert!(world.metric(WORKER, "runlatch_worker_streams_created_total").await >= 1.0);
+    let log = std::fs::read_to_string(world.stack.log_path(WORKER)).expect("a log");
+    assert!(log.contains("ERROR") && log.contains("made stream RUNS anew"), "no alert in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_are_recorded_under_the_new_epoch_although_another_worker_made_the_stream() {
+    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_LANES", "1"))).await;
+    world.stack.add_worker(&Extra::new()).await.expect("another worker");
+    for round in 0..5 {
+        world.jetstream.delete_stream(queue::STREAM).await.expect("deleted");
+        until("it is there again", || async {
+            match world.jetstream.get_stream(queue::STREAM).await {
+                Ok(stream) => stream.consumer_info(queue::CONSUMER).await.is_ok(),
+                Err(_) => false,
+            }
+        })
+        .await;
+        let made = world.jetstream.get_stream(queue::STREAM).await.expect("the stream").cached_info().created;
+        for message in 0..4 {
+            world.publish(&numbered(&world, round * 4 + message, round * 4 + message + 1)).await;
+        }
+        world.drained().await;
+        let epoch = i64::try_from(made.unix_timestamp_nanos() / 1000).expect("fits");
+        let sql =
+            "SELECT count(*) FROM settled_sequences, unnest(sequences) AS r, generate_series(lower(r), upper(r) - 1)
+                   WHERE stream_epoch = $1";
+        until("all four are under the new epoch", || async { world.count_with(sql, &[&epoch]).await == 4 }).await;
+    }
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_deleted_under_a_worker_is_made_anew_and_works_on() {
+    let world = World::new().await;
+    let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
+    stream.delete_consumer(queue::CONSUMER).await.expect("deleted");
+    world.publish(&numbered(&world, 0, 10)).await;
+    world.drained().await;
+    assert_eq!(world.settled().await, (10, 0, 0));
+    assert!(world.metric(WORKER, "runlatch_worker_consumers_created_total").await >= 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_may_drop_what_it_accepted_is_not_consumed() {
+    let world = World::new().await;
+    world.stack.stop(WORKER).await.expect("stopped");
+    world.jetstream.delete_stream(queue::STREAM).await.expect("deleted");
+    let lossy = async_nats::jetstream::stream::Config {
+        name: queue::STREAM.to_owned(),
+        subjects: vec![queue::SUBJECTS.to_owned()],
+        retention: async_nats::jetstream::stream::RetentionPolicy::WorkQueue,
+        max_messages: 10,
+        ..Default::default()
+    };
+    world.jetstream.create_stream(lossy).await.expect("made by hand");
+    let told = until("readiness says so", || async {
+        world.readiness().await.contains("nats: stream RUNS is not to be trusted: it discards old messages")
+    });
+    tokio::select! {
+        started = world.stack.start(WORKER) => panic!("it is ready: {started:?}"),
+        () = told => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_outage_loses_nothing_and_counts_against_nothing() {
+    let mut world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_ACK_WAIT", "2s"))).await;
+    world.stack.halt("postgres").await.expect("halted");
+    for from in (0..1000).step_by(10) {
+        world.publish(&numbered(&world, from, from + 10)).await;
+    }
+    until("readiness says so", || async { world.readiness().await.contains("postgres: ") }).await;
+    // Longer than the ack wait: what is in hand must be kept alive, not delivered again.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    world.stack.start("postgres").await.expect("started");
+    world.database = connect(&world.stack).await;
+    world.drained().await;
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 1000);
+    assert_eq!(world.sequences().await, "{[1,101)}");
+    assert_eq!(world.settled().await, (1000, 0, 0));
+    assert_eq!(world.count("SELECT count(*) FROM suspect_messages").await, 0);
+    assert_eq!(world.metric(WORKER, "runlatch_worker_redeliveries_total").await, 0.0);
+    until("it is ready again", || async { world.readiness().await == "ready\n" }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_restarted_under_a_worker_is_found_again() {
+    let world = World::new().await;
+    world.stack.halt("nats").await.expect("halted");
+    until("readiness says so", || async { world.readiness().await.contains("nats: ") }).await;
+    world.stack.start("nats").await.expect("started");
+    until("it is ready again", || async { world.readiness().await == "ready\n" }).await;
+    until("the test is connected again", || async { world.jetstream.get_stream(queue::STREAM).await.is_ok() }).await;
+    world.publish(&numbered(&world, 0, 10)).await;
+    world.drained().await;
+    assert_eq!(world.settled().await, (10, 0, 0));
+    assert_eq!(world.metric(WORKER, "runlatch_worker_streams_created_total").await, 1.0, "it was only away");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_stopped_in_the_midst_of_a_backlog_leaves_nothing_to_redeliver() {
+    let extra = Extra::new().env("RUNLATCH_BATCH_MESSAGES", "8");
+    let world = World::with(Stack::builder().worker(extra)).await;
+    world.stack.stop(WORKER).await.expect("stopped");
+    for from in (0..40_000).step_by(100) {
+        world.publish(&numbered(&world, from, from + 100)).await;
+    }
+    world.stack.start(WORKER).await.expect("started");
+    until("it has begun", || async { world.count("SELECT count(*) FROM runs").await > 0 }).await;
+    let status = world.stack.stop(WORKER).await.expect("stopped");
+    assert!(status.success());
+    let rest = world.jetstream.get_stream(queue::STREAM).await.expect("the stream").cached_info().state.messages;
+    let runs = world.count("SELECT count(*) FROM runs").await;
+    assert!(rest > 0, "it had finished before it was stopped: no test");
+    assert_eq!(
+        runs,
+        40_000 - 100 * i64::try_from(rest).expect("fits"),
+        "a run without its ack, or an ack without its run"
+    );
+    world.stack.start(WORKER).await.expect("started");
+    world.drained().await;
+    assert_eq!(world.settled().await, (40_000, 0, 0));
+    assert_eq!(world.sequences().await, "{[1,401)}");
+    assert_eq!(world.metric(WORKER, "runlatch_worker_redeliveries_total").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_in_the_midst_of_a_backlog_loses_and_doubles_nothing() {
+    let extra = Extra::new().env("RUNLATCH_BATCH_MESSAGES", "8").env("RUNLATCH_ACK_WAIT", "1s");
+    let world = World::with(Stack::builder().worker(extra)).await;
+    world.stack.stop(WORKER).await.expect("stopped");
+    for from in (0..20_000).step_by(100) {
+        world.publish(&numbered(&world, from, from + 100)).await;
+    }
+    world.stack.start(WORKER).await.expect("started");
+    for kills in 1..=3 {
+        until("it has begun", || async { world.count("SELECT count(*) FROM settled_sequences").await >= kills * 3 })
+            .await;
+        world.stack.kill(WORKER).await.expect("killed");
+    }
+    world.drained().await;
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 20_000);
+    assert_eq!(world.sequences().await, "{[1,201)}");
+    assert_eq!(world.settled().await.0, 20_000);
+    assert!(world.reasons().await.is_empty());
+}

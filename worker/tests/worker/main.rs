@@ -1,0 +1,7 @@
+//! The worker on real servers. Messages are published to the broker directly, so that a test decides what is in each,
+//! and while the worker is stopped, so that it decides what is in a batch.
+
+mod batches;
+mod faults;
+mod messages;
+mod world;

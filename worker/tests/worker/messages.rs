@@ -1,0 +1,99 @@
+//! Messages that are no plain envelope, or that come again and again.
+
+use local::{Extra, Stack};
+use proto::queue;
+
+use crate::world::{WORKER, World, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_message_is_a_dead_letter_with_its_bytes_and_settles_again() {
+    let world = World::new().await;
+    for _ in 0..2 {
+        world.publish_raw(b"\xff not json").await;
+    }
+    world.publish(&[world.encoded("good", "{}")]).await;
+    world.drained().await;
+    assert_eq!(world.settled().await, (1, 0, 2));
+    assert_eq!(world.sequences().await, "{[1,4)}");
+    let sql =
+        "SELECT count(*) FROM dead_letters WHERE reason = 'malformed_message' AND payload = $1 AND run_id IS NULL";
+    assert_eq!(world.count_with(sql, &[&b"\xff not json".as_slice()]).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_for_newer_workers_is_put_back_and_not_settled() {
+    let world = World::new().await;
+    world.publish_raw(br#"{"v":2,"anything":[]}"#).await;
+    world.publish(&[world.encoded("good", "{}")]).await;
+    until("it was counted", || async {
+        world.metric(WORKER, "runlatch_worker_unsupported_versions_total").await == 1.0
+    })
+    .await;
+    until("the good one is settled", || async { world.sequences().await == "{[2,3)}" }).await;
+    let mut stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
+    until("the good one is acked", || async {
+        world.jetstream.get_stream(queue::STREAM).await.is_ok_and(|stream| stream.cached_info().state.messages == 1)
+    })
+    .await;
+    assert_eq!(stream.info().await.expect("info").state.first_sequence, 1, "it is still there");
+    assert_eq!(world.settled().await, (1, 0, 0));
+    // Put back with a delay, not left to its ack wait: the worker does not have it in hand.
+    assert!(world.reasons().await.is_empty());
+}
+
+/// Takes a message out of the consumer as a worker would, and gives it back without a word about it.
+async fn deliver_in_vain(world: &World, times: u32) {
+    let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
+    let consumer: async_nats::jetstream::consumer::PullConsumer =
+        stream.get_consumer(queue::CONSUMER).await.expect("the consumer");
+    for _ in 0..times {
+        use futures_util::StreamExt;
+        let mut messages = consumer.fetch().max_messages(1).messages().await.expect("a fetch");
+        until_some(&mut messages).await.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.expect("put back");
+        while messages.next().await.is_some() {}
+    }
+}
+
+async fn until_some(messages: &mut async_nats::jetstream::consumer::pull::Batch) -> async_nats::jetstream::Message {
+    use futures_util::StreamExt;
+    messages.next().await.expect("a message").expect("no error")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_came_back_is_tried_alone_and_then_forgotten() {
+    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_LANES", "1"))).await;
+    world.stack.stop(WORKER).await.expect("stopped");
+    world.publish(&[world.encoded("suspect", "{}")]).await;
+    deliver_in_vain(&world, 3).await;
+    world.publish(&[world.encoded("innocent", "{}")]).await;
+    world.stack.start(WORKER).await.expect("started");
+    world.drained().await;
+    assert_eq!(world.settled().await, (2, 0, 0));
+    assert_eq!(
+        world.count("SELECT count(*) FROM settled_sequences").await,
+        2,
+        "the suspect had a transaction of its own"
+    );
+    assert_eq!(world.count("SELECT count(*) FROM suspect_messages").await, 0);
+    let log = std::fs::read_to_string(world.stack.log_path(WORKER)).expect("a log");
+    assert!(log.contains("attempts=1"), "it was counted before it was tried");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_begun_five_times_in_vain_is_a_dead_letter_unread() {
+    let world = World::new().await;
+    world.stack.stop(WORKER).await.expect("stopped");
+    let sequence = world.publish(&[world.encoded("killer", "{}")]).await;
+    deliver_in_vain(&world, 3).await;
+    let info = world.jetstream.get_stream(queue::STREAM).await.expect("the stream").cached_info().clone();
+    let epoch = i64::try_from(info.created.unix_timestamp_nanos() / 1000).expect("fits");
+    // What five workers that died of it have left behind.
+    let sql = "INSERT INTO suspect_messages VALUES ($1, $2, 5)";
+    world.database.execute(sql, &[&epoch, &(sequence as i64)]).await.expect("counted");
+    world.stack.start(WORKER).await.expect("started");
+    world.drained().await;
+    assert_eq!(world.reasons().await, ["poison_message"]);
+    assert_eq!(world.settled().await, (0, 0, 1));
+    assert_eq!(world.count("SELECT count(*) FROM suspect_messages").await, 0);
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 0);
+}
