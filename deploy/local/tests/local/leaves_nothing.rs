@@ -7,6 +7,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -111,7 +112,7 @@ fn its_owner_is_killed_while_it_starts() -> Result<()> {
         command.args(["--exact", "leaves_nothing::holder", "--ignored"]);
         command.env("HOLDER_ENDS_BY", "signal").env("TMPDIR", temp.path()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut holder = command.spawn()?;
-        std::thread::sleep(std::time::Duration::from_millis(millis));
+        std::thread::sleep(Duration::from_millis(millis));
         holder.kill()?;
         holder.wait()?;
         wait_until_clean(temp.path());
@@ -145,6 +146,21 @@ async fn a_stack_whose_reaper_was_killed_is_cleared_even_so() -> Result<()> {
     });
     send(reaper.context("a reaper")? as u32, Signal::SIGKILL);
     drop(stack);
+    assert_eq!(processes(&directory), Vec::<i32>::new());
+    assert!(!directory.exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_frozen_stack_is_cleared_as_fast() -> Result<()> {
+    let stack = servers().start().await?;
+    for process in stack.processes() {
+        stack.freeze(&process.name).await?;
+    }
+    let directory = stack.directory().to_owned();
+    let dropped = Instant::now();
+    drop(stack);
+    assert!(dropped.elapsed() < Duration::from_secs(5), "it took {:?}", dropped.elapsed());
     assert_eq!(processes(&directory), Vec::<i32>::new());
     assert!(!directory.exists());
     Ok(())
