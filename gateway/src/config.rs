@@ -13,7 +13,7 @@ use crate::request::body;
 use crate::server;
 
 /// Accepts webhook deliveries, claims their keys in Redis and queues them in NATS JetStream.
-#[derive(Parser, Debug)]
+#[derive(Parser)]
 #[command(name = "runlatch-gateway", version)]
 pub struct Config {
     /// Address for callers.
