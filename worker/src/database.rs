@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 
+/// Key of the advisory lock, this application's own ("runlatch" in ASCII).
+const QUEUE_LOCK: i64 = 0x7275_6e6c_6174_6368;
 const CONNECT: Duration = Duration::from_secs(5);
 /// An attempt that takes longer is given up on this side too, should the server be unable to say anything.
 const ATTEMPT: Duration = Duration::from_secs(60);
@@ -105,8 +107,8 @@ impl Database {
     pub(crate) fn new(mut config: tokio_postgres::Config, lanes: usize, max_hold: Duration) -> Self {
         config.connect_timeout(CONNECT).tcp_user_timeout(ATTEMPT / 2).keepalives_idle(ATTEMPT / 4);
         let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        // One more for the probe. Every wait is bounded: a server that is away is to be noticed.
-        let pool = Pool::builder(manager).max_size(lanes + 1).runtime(Runtime::Tokio1);
+        // One more for the probe, one for the lock. Every wait is bounded: a server that is away is to be noticed.
+        let pool = Pool::builder(manager).max_size(lanes + 2).runtime(Runtime::Tokio1);
         let pool = pool.wait_timeout(Some(CONNECT)).create_timeout(Some(CONNECT)).recycle_timeout(Some(CONNECT));
         let pool = pool.build().expect("a pool with timeouts needs a runtime, and has one");
         let health = Health { probe: Some(Trouble::Connection("not tried yet".to_owned())), ..Health::default() };
@@ -117,6 +119,14 @@ impl Database {
     /// A connection of one's own.
     pub(crate) async fn connection(&self) -> Result<Connection, Trouble> {
         Ok(Connection(Some(self.pool.get().await?)))
+    }
+
+    /// Waits until no other worker is making the queue's stream. Given up with the connection, at the latest.
+    pub(crate) async fn lock_queue(&self) -> Result<QueueLock, Trouble> {
+        let connection = timeout(CONNECT, self.connection()).await.unwrap_or(Err(Trouble::Slow))?;
+        let lock = format!("BEGIN; SET LOCAL lock_timeout = '15s'; SELECT pg_advisory_xact_lock({QUEUE_LOCK})");
+        timeout(ATTEMPT / 2, connection.batch_execute(&lock)).await.map_err(|_| Trouble::Slow)??;
+        Ok(QueueLock(connection))
     }
 
     /// Tries until it succeeds, with pauses that grow. An attempt must be safe to repeat: the answer to its COMMIT may
@@ -207,6 +217,17 @@ impl<'a> Stuck<'a> {
 impl Drop for Stuck<'_> {
     fn drop(&mut self) {
         self.0.change(|health| health.stuck -= 1);
+    }
+}
+
+/// While it lives, no other worker makes the queue's stream.
+pub(crate) struct QueueLock(Connection);
+
+impl QueueLock {
+    pub(crate) async fn release(self) {
+        if self.0.batch_execute("COMMIT").await.is_ok() {
+            self.0.keep();
+        }
     }
 }
 

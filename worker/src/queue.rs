@@ -20,9 +20,12 @@ use proto::{
     StreamEpoch,
     queue::{CONSUMER, STREAM},
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
-use crate::{config::Config, metrics::Metrics, stream};
+use crate::{config::Config, database::Database, metrics::Metrics, stream};
 
 /// How often the stream is looked at while all is well: refreshes the gauge of waiting time.
 const LOOK: Duration = Duration::from_secs(2);
@@ -55,16 +58,17 @@ pub(crate) struct Queue {
     pub(crate) client: Client,
     pub(crate) context: Context,
     config: Config,
+    database: Arc<Database>,
     metrics: Arc<Metrics>,
     attached: watch::Sender<Option<Attached>>,
     trouble: Mutex<Option<String>>,
 }
 
 impl Queue {
-    pub(crate) fn new(client: Client, config: Config, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(client: Client, config: Config, database: Arc<Database>, metrics: Arc<Metrics>) -> Self {
         let context = async_nats::jetstream::new(client.clone());
         let trouble = Mutex::new(Some("not connected yet".to_owned()));
-        Self { client, context, config, metrics, attached: watch::Sender::new(None), trouble }
+        Self { client, context, config, database, metrics, attached: watch::Sender::new(None), trouble }
     }
 
     /// Waits until there is something to pull from.
@@ -122,34 +126,43 @@ impl Queue {
                 }
                 Err(error) => {
                     self.set_trouble(Some(error.to_string()));
-                    tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+                    sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
                 }
             }
         }
     }
 
     async fn attach(&self, last: Option<Attached>) -> Result<Attached, stream::Trouble> {
-        let (info, made) = stream::find_or_make_stream(&self.context, &self.config).await?;
-        let (consumer, consumer_made) =
-            stream::find_or_make_consumer(&self.context, &self.config, last.is_none()).await?;
-        let created = info.created.unix_timestamp_nanos();
-        let attached =
-            Attached { epoch: StreamEpoch::from_unix_nanos(created), created, ack_wait: consumer.config.ack_wait };
-        let epoch = attached.epoch.0;
-        match (made, last) {
-            (false, _) => {}
-            (true, None) => tracing::warn!(epoch, "made stream {STREAM}: expected only when Runlatch is new here"),
-            (true, Some(_)) => {
-                tracing::error!(epoch, "made stream {STREAM} anew: what the old one held comes back by retries only")
+        let found = match stream::find(&self.context, &self.config, last.is_none()).await? {
+            Some(found) => found,
+            None => self.make().await?,
+        };
+        let created = found.stream.created.unix_timestamp_nanos();
+        let epoch = StreamEpoch::from_unix_nanos(created);
+        self.metrics.streams_created.inc_by(u64::from(found.made_stream));
+        self.metrics.consumers_created.inc_by(u64::from(found.made_consumer));
+        match (found.made_stream, found.made_consumer, last.is_some()) {
+            (true, _, false) => tracing::warn!(%epoch, "made stream {STREAM}: expected only when Runlatch is new here"),
+            (true, _, true) => {
+                tracing::error!(%epoch, "made stream {STREAM} anew: what the old one held comes back by retries only");
             }
+            (false, true, _) => tracing::error!("made consumer {CONSUMER} anew: what was in hand comes again"),
+            (false, false, _) => {}
         }
-        match (consumer_made, last) {
-            (true, Some(_)) if !made => tracing::error!("made consumer {CONSUMER} anew: what was in hand comes again"),
-            (_, _) => {}
+        Ok(Attached { epoch, created, ack_wait: found.ack_wait })
+    }
+
+    /// One worker makes, the others wait and find. While Postgres is away, which should keep them apart, they come at
+    /// different times at least.
+    async fn make(&self) -> Result<stream::Found, stream::Trouble> {
+        let lock = self.database.lock_queue().await;
+        // A deletion is announced before it is complete.
+        sleep(if lock.is_ok() { PAUSE } else { LOOK.mul_f64(0.25 + fastrand::f64()) }).await;
+        let made = stream::make(&self.context, &self.config).await;
+        if let Ok(lock) = lock {
+            lock.release().await;
         }
-        self.metrics.streams_created.inc_by(u64::from(made));
-        self.metrics.consumers_created.inc_by(u64::from(consumer_made));
-        Ok(attached)
+        made
     }
 
     async fn look(&self, attached: Attached) {
@@ -174,7 +187,7 @@ impl Queue {
                     }
                 }
             }
-            tokio::time::sleep(PAUSE).await;
+            sleep(PAUSE).await;
         }
     }
 }

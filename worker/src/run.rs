@@ -42,7 +42,7 @@ pub async fn run(
     let client = nats::connect(config.nats()?, Arc::clone(&changed))
         .await
         .map_err(|error| Invalid { setting: "--nats-url", reason: error.kind().to_string() })?;
-    let queue = Arc::new(Queue::new(client.clone(), config.clone(), Arc::clone(&metrics)));
+    let queue = Arc::new(Queue::new(client.clone(), config.clone(), Arc::clone(&database), Arc::clone(&metrics)));
     let stop = CancellationToken::new();
 
     let ops = Ops { registry, queue: Arc::clone(&queue), database: Arc::clone(&database), stop: stop.clone() };

@@ -1,11 +1,13 @@
 //! The stream and its consumer: what they must be, and how they are found or made.
 
+use std::time::Duration;
+
 use async_nats::{
     error::Error,
     jetstream::{
         Context, ErrorCode,
-        consumer::{AckPolicy, Info as ConsumerInfo, pull},
-        context::{ConsumerInfoErrorKind, CreateStreamErrorKind, GetStreamErrorKind},
+        consumer::{AckPolicy, pull},
+        context::{ConsumerInfoErrorKind, GetStreamErrorKind},
         stream::{Config as StreamConfig, DiscardPolicy, Info, RetentionPolicy, StorageType},
     },
 };
@@ -30,28 +32,48 @@ impl<K: Clone + std::fmt::Debug + std::fmt::Display + PartialEq> From<Error<K>> 
     }
 }
 
-/// The stream, and whether it had to be made.
-pub(crate) async fn find_or_make_stream(context: &Context, config: &Config) -> Result<(Info, bool), Trouble> {
-    let (info, made) = match context.get_stream(STREAM).await {
-        Ok(stream) => (stream.cached_info().clone(), false),
-        Err(error) => match error.kind() {
-            GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                match context.create_stream(wanted_stream(config)).await {
-                    Ok(stream) => (stream.cached_info().clone(), true),
-                    // Another worker, set up otherwise, was faster.
-                    Err(error) if matches!(error.kind(), CreateStreamErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NAME_EXIST) => {
-                        (context.get_stream(STREAM).await?.cached_info().clone(), false)
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            _ => return Err(error.into()),
-        },
-    };
-    match unfit(&info.config) {
-        Some(reason) => Err(Trouble::Unfit(reason)),
-        None => Ok((info, made)),
+/// A stream and consumer that are there, and which of them had to be made.
+pub(crate) struct Found {
+    pub(crate) stream: Info,
+    pub(crate) ack_wait: Duration,
+    pub(crate) made_stream: bool,
+    pub(crate) made_consumer: bool,
+}
+
+/// Looks for both. `None` where one is missing, or the consumer is not what the settings say and `strict` asks for that.
+pub(crate) async fn find(context: &Context, config: &Config, strict: bool) -> Result<Option<Found>, Trouble> {
+    let Some(stream) = look(context).await? else { return Ok(None) };
+    if let Some(reason) = unfit(&stream.config) {
+        return Err(Trouble::Unfit(reason));
     }
+    let consumer = match context.get_stream_no_info(STREAM).await?.consumer_info(CONSUMER).await {
+        Ok(info) => info.config,
+        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let wanted = wanted_consumer(config);
+    let same = (consumer.ack_wait, consumer.max_ack_pending) == (wanted.ack_wait, wanted.max_ack_pending);
+    let found = Found { stream, ack_wait: consumer.ack_wait, made_stream: false, made_consumer: false };
+    Ok((same || !strict).then_some(found))
+}
+
+/// Makes what is missing, and the consumer what the settings say. One worker at a time: two that create the same stream
+/// at once can leave nats-server (2.9.10) with one that takes no messages, or gives none out.
+pub(crate) async fn make(context: &Context, config: &Config) -> Result<Found, Trouble> {
+    let (stream, made_stream) = match look(context).await? {
+        Some(stream) => (stream, false),
+        None => (context.create_stream(wanted_stream(config)).await?.cached_info().clone(), true),
+    };
+    if let Some(reason) = unfit(&stream.config) {
+        return Err(Trouble::Unfit(reason));
+    }
+    let made_consumer = match context.get_stream_no_info(STREAM).await?.consumer_info(CONSUMER).await {
+        Ok(_) => false,
+        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => true,
+        Err(error) => return Err(error.into()),
+    };
+    let consumer = context.create_consumer_on_stream(wanted_consumer(config), STREAM).await?;
+    Ok(Found { stream, ack_wait: consumer.cached_info().config.ack_wait, made_stream, made_consumer })
 }
 
 /// What it takes never to drop a message that was accepted (I3). Bounded by messages: with discard-new, servers before
@@ -81,20 +103,8 @@ fn unfit(config: &StreamConfig) -> Option<&'static str> {
     checks.iter().find(|(fit, _)| !fit).map(|(_, reason)| *reason)
 }
 
-/// The consumer, and whether it had to be made. `settle` makes an existing one what the settings say.
-pub(crate) async fn find_or_make_consumer(
-    context: &Context,
-    config: &Config,
-    settle: bool,
-) -> Result<(ConsumerInfo, bool), Trouble> {
-    let stream = context.get_stream_no_info(STREAM).await?;
-    let made = match stream.consumer_info(CONSUMER).await {
-        Ok(info) if !settle => return Ok((info, false)),
-        Ok(_) => false,
-        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => true,
-        Err(error) => return Err(error.into()),
-    };
-    let wanted = pull::Config {
+fn wanted_consumer(config: &Config) -> pull::Config {
+    pull::Config {
         durable_name: Some(CONSUMER.to_owned()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: config.ack_wait,
@@ -102,9 +112,7 @@ pub(crate) async fn find_or_make_consumer(
         max_deliver: -1,
         max_ack_pending: config.max_ack_pending.into(),
         ..pull::Config::default()
-    };
-    let consumer = context.create_consumer_on_stream(wanted, STREAM).await?;
-    Ok((consumer.cached_info().clone(), made))
+    }
 }
 
 /// The stream as it is now; `None` where it is gone.

@@ -1,5 +1,7 @@
 //! Messages that are no plain envelope, or that come again and again.
 
+use async_nats::jetstream::{AckKind, consumer::PullConsumer};
+use futures_util::StreamExt;
 use local::{Extra, Stack};
 use proto::queue;
 
@@ -41,22 +43,19 @@ async fn a_message_for_newer_workers_is_put_back_and_not_settled() {
     assert!(world.reasons().await.is_empty());
 }
 
-/// Takes a message out of the consumer as a worker would, and gives it back without a word about it.
+/// Takes the only message out of the consumer as a worker would, and gives it back without having settled it.
 async fn deliver_in_vain(world: &World, times: u32) {
     let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
-    let consumer: async_nats::jetstream::consumer::PullConsumer =
-        stream.get_consumer(queue::CONSUMER).await.expect("the consumer");
-    for _ in 0..times {
-        use futures_util::StreamExt;
+    let consumer: PullConsumer = stream.get_consumer(queue::CONSUMER).await.expect("the consumer");
+    let mut delivered = 0;
+    while delivered < times {
+        // May find nothing yet: giving back takes effect a little later.
         let mut messages = consumer.fetch().max_messages(1).messages().await.expect("a fetch");
-        until_some(&mut messages).await.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.expect("put back");
-        while messages.next().await.is_some() {}
+        while let Some(message) = messages.next().await {
+            message.expect("a message").ack_with(AckKind::Nak(None)).await.expect("put back");
+            delivered += 1;
+        }
     }
-}
-
-async fn until_some(messages: &mut async_nats::jetstream::consumer::pull::Batch) -> async_nats::jetstream::Message {
-    use futures_util::StreamExt;
-    messages.next().await.expect("a message").expect("no error")
 }
 
 #[tokio::test(flavor = "multi_thread")]
