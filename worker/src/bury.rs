@@ -6,7 +6,7 @@ use deadpool_postgres::Object;
 use proto::envelope::Delivery;
 use uuid::Uuid;
 
-use crate::{commit::Settled, database::Trouble, outcome::Then, suspect::bigint};
+use crate::{commit::Settled, outcome::Then, suspect::bigint, trouble::Trouble};
 
 /// Ordered by identity, for the same reason as the runs. No conflict target, which would need the right to read it;
 /// the identity is the only one that can meet its like.

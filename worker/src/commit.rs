@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::{
     bury::bury,
-    database::{Database, GivenUp, Trouble},
+    database::{Database, GivenUp},
     decode::{Decoded, Item},
     insert::insert,
     lookup::look_up,
@@ -15,6 +15,7 @@ use crate::{
     metrics::Metrics,
     outcome::{Outcome, Then},
     suspect::bigint,
+    trouble::Trouble,
 };
 
 /// A worker that is cut off must not keep others waiting for its rows for ever; a large batch must be sorted in memory.

@@ -1,4 +1,4 @@
-//! Postgres: the pool, what can be wrong with it, and the will to try again.
+//! Postgres: the pool, whether it can be used, and the will to try again.
 
 use std::{
     future::Future,
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -14,7 +14,11 @@ use tokio::{
 use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
+use crate::{
+    backoff::Backoff,
+    connection::{Connection, QueueLock},
+    trouble::Trouble,
+};
 
 /// Key of the advisory lock, this application's own ("runlatch" in ASCII).
 const QUEUE_LOCK: i64 = 0x7275_6e6c_6174_6368;
@@ -23,62 +27,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ATTEMPT: Duration = Duration::from_secs(60);
 /// How often Postgres is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(1);
-
-/// Why nothing was committed, or nothing is known to have been. Its text is what may be shown: places and codes, never
-/// Postgres' own words, which quote rows (I7).
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(crate) enum Trouble {
-    /// An error that Postgres answered: SQLSTATE, and the constraint it named.
-    #[error("SQLSTATE {state}{}", constraint.as_ref().map(|name| format!(" ({name})")).unwrap_or_default())]
-    Sql { state: String, constraint: Option<String> },
-    /// The connection could not be made, or broke.
-    #[error("no connection: {0}")]
-    Connection(String),
-    /// No answer in time.
-    #[error("no answer within {}", humantime::format_duration(ATTEMPT))]
-    Slow,
-    /// A row that could be neither inserted nor found: its rival has gone in between.
-    #[error("the rows changed under the transaction")]
-    Unsettled,
-}
-
-impl Trouble {
-    /// SQLSTATE where Postgres refuses this row's data rather than being unwell: class 22 (data exception), class 23
-    /// (integrity constraint), or 54001 (too deep for its parser).
-    pub(crate) fn refusal(&self) -> Option<&str> {
-        match self {
-            Self::Sql { state, .. } if state.starts_with("22") || state.starts_with("23") || state == "54001" => {
-                Some(state)
-            }
-            _ => None,
-        }
-    }
-}
-
-impl From<tokio_postgres::Error> for Trouble {
-    fn from(error: tokio_postgres::Error) -> Self {
-        use std::error::Error as _;
-        if let Some(db) = error.as_db_error() {
-            return Self::Sql { state: db.code().code().to_owned(), constraint: db.constraint().map(str::to_owned) };
-        }
-        let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-        Self::Connection(match io {
-            Some(io) => io.kind().to_string(),
-            None if error.is_closed() => "closed".to_owned(),
-            None => "broken".to_owned(),
-        })
-    }
-}
-
-impl From<PoolError> for Trouble {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Backend(error) => error.into(),
-            PoolError::Timeout(_) => Self::Connection("timed out".to_owned()),
-            _ => Self::Connection("the pool is closed".to_owned()),
-        }
-    }
-}
 
 /// The worker stops, or has held the batch for as long as it may.
 pub(crate) struct GivenUp;
@@ -118,7 +66,7 @@ impl Database {
 
     /// A connection of one's own.
     pub(crate) async fn connection(&self) -> Result<Connection, Trouble> {
-        Ok(Connection(Some(self.pool.get().await?)))
+        Ok(self.pool.get().await?.into())
     }
 
     /// Waits until no other worker is making the queue's stream. Given up with the connection, at the latest.
@@ -217,42 +165,5 @@ impl<'a> Stuck<'a> {
 impl Drop for Stuck<'_> {
     fn drop(&mut self) {
         self.0.change(|health| health.stuck -= 1);
-    }
-}
-
-/// While it lives, no other worker makes the queue's stream.
-pub(crate) struct QueueLock(Connection);
-
-impl QueueLock {
-    pub(crate) async fn release(self) {
-        if self.0.batch_execute("COMMIT").await.is_ok() {
-            self.0.keep();
-        }
-    }
-}
-
-/// A pooled connection that goes back to the pool only where its user says so. Dropped on an error, or in the midst
-/// of a transaction, it is closed: the next user must not find itself within somebody else's transaction.
-pub(crate) struct Connection(Option<Object>);
-
-impl Connection {
-    pub(crate) fn keep(mut self) {
-        self.0.take();
-    }
-}
-
-impl std::ops::Deref for Connection {
-    type Target = Object;
-
-    fn deref(&self) -> &Object {
-        self.0.as_ref().expect("only `keep` takes it, and that consumes self")
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(object) = self.0.take() {
-            drop(Object::take(object));
-        }
     }
 }

@@ -10,7 +10,7 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use crate::{database::Trouble, decode::Item, outcome::Outcome};
+use crate::{decode::Item, outcome::Outcome, trouble::Trouble};
 
 /// Joined with the catalog, so that a target which has gone fails its own row only. In the order of the parameters,
 /// which is that of the run ids, so that two lanes never wait for each other. A key that is twice in the batch is

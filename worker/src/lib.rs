@@ -17,6 +17,7 @@ mod backoff;
 mod bury;
 mod commit;
 pub mod config;
+mod connection;
 mod database;
 mod decode;
 mod insert;
@@ -32,5 +33,6 @@ mod queue;
 mod run;
 mod stream;
 mod suspect;
+mod trouble;
 
 pub use run::run;

@@ -3,7 +3,7 @@
 use deadpool_postgres::Object;
 use uuid::Uuid;
 
-use crate::{database::Trouble, decode::Item, outcome::Outcome};
+use crate::{decode::Item, outcome::Outcome, trouble::Trouble};
 
 /// A statement of its own, because the insert cannot see a row that another lane committed after the insert began,
 /// although it gave way to it.

@@ -7,9 +7,10 @@
 use proto::StreamEpoch;
 
 use crate::{
-    database::{Database, GivenUp, Trouble},
+    database::{Database, GivenUp},
     message::Message,
     pull::Batch,
+    trouble::Trouble,
 };
 
 /// How often a worker may begin a message alone and not finish it.
