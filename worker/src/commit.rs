@@ -1,6 +1,6 @@
 //! One transaction for a batch.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Instant};
 
 use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
@@ -80,30 +80,24 @@ pub(crate) async fn commit<'a>(
     metrics: &Metrics,
 ) -> Result<Committed<'a>, GivenUp> {
     let messages = decoded.batch().messages();
-    let put_back: HashSet<_> = decoded
-        .wholes()
-        .iter()
-        .filter(|whole| matches!(whole.outcome.then(), Then::PutBack))
-        .map(|whole| whole.message)
-        .collect();
-    let committed = Committed { messages, put_back };
-    if committed.settled().next().is_none() {
-        return Ok(committed);
-    }
-    let sequences: Vec<i64> = committed.settled().map(|message| bigint(message.sequence)).collect();
-    let settled = database
-        .insist(|| async {
-            let began = std::time::Instant::now();
+    let put_back = decoded.wholes().iter().filter(|whole| matches!(whole.outcome.then(), Then::PutBack));
+    let put_back: HashSet<usize> = put_back.map(|whole| whole.message).collect();
+    let settled = messages.iter().enumerate().filter(|(index, _)| !put_back.contains(index));
+    let sequences: Vec<i64> = settled.map(|(_, message)| bigint(message.sequence)).collect();
+    // Where all are put back there is nothing to say to Postgres.
+    if !sequences.is_empty() {
+        let attempt = || async {
+            let began = Instant::now();
             let done = transaction(database, &decoded, &sequences).await;
             match &done {
                 Ok(_) => metrics.commit_seconds.observe(began.elapsed().as_secs_f64()),
                 Err(_) => _ = metrics.commit_failures.inc(),
             }
             done
-        })
-        .await?;
-    metrics.count(settled.all());
-    Ok(committed)
+        };
+        metrics.count(database.insist(attempt).await?.all());
+    }
+    Ok(Committed { messages, put_back })
 }
 
 /// If the connection breaks during COMMIT nobody knows whether it happened. The next attempt does: where it did, it

@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     commit::{Committed, commit},
     database::{Database, GivenUp},
-    decode::decode,
+    decode::{Decoded, decode},
     metrics::Metrics,
     pull::{Batch, Puller},
     queue::Queue,
-    suspect,
+    suspect::{self, Cleared},
 };
 
 /// A message for newer workers is offered again after this long.
@@ -55,27 +55,13 @@ impl Lane {
         }
     }
 
-    async fn settle_all(&self, batches: &[Batch], settled: &AtomicUsize) {
-        for (index, batch) in batches.iter().enumerate() {
-            let again = batch.messages().iter().filter(|message| message.delivered > 1).count();
-            self.metrics.redeliveries.inc_by(again as u64);
-            match self.settle(batch).await {
-                Ok(committed) => {
-                    settled.store(index + 1, Ordering::Relaxed);
-                    self.ack(&committed).await;
-                }
-                Err(GivenUp) => {
-                    settled.store(batches.len(), Ordering::Relaxed);
-                    return self.put_back(&batches[index..]).await;
-                }
-            }
-        }
-    }
-
-    async fn settle<'a>(&self, batch: &'a Batch) -> Result<Committed<'a>, GivenUp> {
-        let cleared = suspect::clear(batch, &self.database).await?;
-        let decoded = decode(cleared);
-        commit(decoded, &self.database, &self.metrics).await
+    /// The life of each message in hand, in the order in which it happens.
+    async fn settle<'a>(&self, batch: &'a Batch) -> Result<(), GivenUp> {
+        let cleared: Cleared<'a> = suspect::clear(batch, &self.database).await?;
+        let decoded: Decoded<'a> = decode(cleared);
+        let committed: Committed<'a> = commit(decoded, &self.database, &self.metrics).await?;
+        self.ack(&committed).await;
+        Ok(())
     }
 
     async fn ack(&self, committed: &Committed<'_>) {
@@ -86,6 +72,19 @@ impl Lane {
             tracing::error!(sequence = message.sequence, "a message needs a newer worker; put back");
             self.metrics.unsupported_versions.inc();
             message.put_back(TOO_NEW).await;
+        }
+    }
+
+    async fn settle_all(&self, batches: &[Batch], settled: &AtomicUsize) {
+        for (index, batch) in batches.iter().enumerate() {
+            let again = batch.messages().iter().filter(|message| message.delivered > 1).count();
+            self.metrics.redeliveries.inc_by(again as u64);
+            if let Err(GivenUp) = self.settle(batch).await {
+                // Nothing may call back to hand what is put back.
+                settled.store(batches.len(), Ordering::Relaxed);
+                return self.put_back(&batches[index..]).await;
+            }
+            settled.store(index + 1, Ordering::Relaxed);
         }
     }
 
