@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
-    process::Stdio,
+    process::{Child, Stdio},
 };
 
 use anyhow::{Context, Result};
@@ -15,17 +15,27 @@ use crate::{
     usage::command,
 };
 
+/// Whatever becomes of the test, it does not stay.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
+}
+
 #[test]
 fn a_newcomer_sees_a_delivery_become_a_run_and_ctrl_c_leaves_nothing() -> Result<()> {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let temp = tempfile::tempdir()?;
         // The user that PostgreSQL runs as must get through.
         fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755))?;
-        let mut run = command(&["run"], temp.path()).env("TMPDIR", temp.path()).stdout(Stdio::piped()).spawn()?;
-        let mut lines = BufReader::new(run.stdout.take().context("it is piped")?).lines();
+        let run = command(&["run"], temp.path()).env("TMPDIR", temp.path()).stdout(Stdio::piped()).spawn()?;
+        let mut run = Ends(run);
+        let mut lines = BufReader::new(run.0.stdout.take().context("it is piped")?).lines();
         let mut said = String::new();
         while !said.contains("Ctrl-C") {
-            let Some(line) = lines.next() else { panic!("`run` has ended ({}) after:\n{said}", run.wait()?) };
+            let Some(line) = lines.next() else { panic!("`run` has ended ({}) after:\n{said}", run.0.wait()?) };
             said += &(line? + "\n");
         }
         for expected in [
@@ -41,9 +51,9 @@ fn a_newcomer_sees_a_delivery_become_a_run_and_ctrl_c_leaves_nothing() -> Result
         ] {
             assert!(said.contains(expected), "{expected} is not in:\n{said}");
         }
-        send(run.id(), signal);
+        send(run.0.id(), signal);
         let rest = lines.count();
-        assert!(run.wait()?.success());
+        assert!(run.0.wait()?.success());
         assert!(rest <= 2, "a word of farewell, no more");
         assert_eq!(processes(temp.path()), Vec::<i32>::new());
         assert_eq!(fs::read_dir(temp.path())?.count(), 0);

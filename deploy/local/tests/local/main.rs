@@ -3,6 +3,7 @@
 mod background;
 mod foreground;
 mod leaves_nothing;
+mod product;
 mod restart;
 mod side_by_side;
 mod traces;
