@@ -15,7 +15,7 @@ use proto::{
     StreamEpoch,
     queue::{CONSUMER, STREAM},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     message::Message,
@@ -35,6 +35,7 @@ pub(crate) struct Puller {
     inbox: String,
     subscriber: Subscriber,
     requests: u64,
+    turned_away: u32,
     messages: usize,
     bytes: usize,
 }
@@ -79,7 +80,7 @@ impl Puller {
     ) -> Result<Self, async_nats::SubscribeError> {
         let inbox = queue.client.new_inbox();
         let subscriber = queue.client.subscribe(format!("{inbox}.*")).await?;
-        Ok(Self { queue, inbox, subscriber, requests: 0, messages, bytes })
+        Ok(Self { queue, inbox, subscriber, requests: 0, turned_away: 0, messages, bytes })
     }
 
     /// One request: nothing, or what was waiting, suspects each in a batch of its own.
@@ -91,8 +92,11 @@ impl Puller {
             self.queue.doubt();
         }
         if messages.is_empty() && began.elapsed() < EXPIRES / 2 {
-            // The broker turned the request away (too many waiting, too much in hand): do not ask without a pause.
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(5..50))).await;
+            // Turned away: other lanes wait for the same few messages, or too much is in hand. Soon again, then less soon.
+            self.turned_away = (self.turned_away + 1).min(6);
+            sleep(Duration::from_millis(1 << self.turned_away).mul_f64(0.5 + fastrand::f64())).await;
+        } else {
+            self.turned_away = 0;
         }
         self.batches(messages, attached).await
     }
