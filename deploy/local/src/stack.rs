@@ -39,6 +39,8 @@ pub struct Stack {
     processes: Mutex<Vec<Arc<Handle>>>,
     pub(crate) events: broadcast::Sender<Event>,
     runtime: Option<Runtime>,
+    /// Closed once the reaper is done.
+    reaped: Option<watch::Sender<()>>,
     /// Closed when the last supervisor is done; the sender is what they are given copies of.
     supervisors: (Option<channel::Sender<()>>, channel::Receiver<()>),
 }
@@ -87,6 +89,7 @@ impl Stack {
             processes: Mutex::default(),
             events: broadcast::Sender::new(1024),
             runtime: Some(runtime),
+            reaped: Some(watch::Sender::new(())),
             supervisors: (Some(done), all_done),
         };
         stack.start_servers(ports).await?;
@@ -134,6 +137,7 @@ impl Stack {
             restart: self.settings.restart,
             seen,
             events: self.events.clone(),
+            reaped: self.reaped.as_ref().expect("only `drop` takes it").subscribe(),
         };
         let done = self.supervisors.0.clone();
         self.runtime().spawn(async move {
@@ -174,6 +178,7 @@ impl Drop for Stack {
         self.handles().clear();
         self.supervisors.0 = None;
         self.home.clear();
+        self.reaped = None;
         let _ = self.supervisors.1.recv_timeout(Duration::from_secs(1));
         // An ordinary drop would panic inside of another runtime.
         if let Some(runtime) = self.runtime.take() {

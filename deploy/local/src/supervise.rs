@@ -64,6 +64,8 @@ pub(crate) struct Supervisor {
     pub(crate) restart: bool,
     pub(crate) seen: watch::Sender<Seen>,
     pub(crate) events: broadcast::Sender<Event>,
+    /// Closed once the reaper is done.
+    pub(crate) reaped: watch::Receiver<()>,
 }
 
 enum Now {
@@ -80,7 +82,7 @@ impl Seen {
 
 impl Supervisor {
     /// Runs until the sender of the orders is gone; the process is then left to the reaper, and only waited for.
-    pub(crate) async fn run(self, mut orders: mpsc::UnboundedReceiver<(Order, oneshot::Sender<Option<u32>>)>) {
+    pub(crate) async fn run(mut self, mut orders: mpsc::UnboundedReceiver<(Order, oneshot::Sender<Option<u32>>)>) {
         let mut now = Now::Stopped;
         let mut wanted = false;
         let mut forgiven = false;
@@ -100,7 +102,7 @@ impl Supervisor {
                     tokio::select! {
                         order = orders.recv() => {
                             if order.is_none() {
-                                let _ = child.wait().await;
+                                self.leave(child).await;
                             }
                             order
                         }
@@ -145,6 +147,16 @@ impl Supervisor {
             }
             // Who gave the order may have gone away.
             let _ = done.send(child);
+        }
+    }
+
+    /// Collects the child, which is the reaper's to end.
+    async fn leave(&mut self, child: &mut Child) {
+        tokio::select! {
+            biased;
+            _ = child.wait() => {}
+            // Somebody has removed the private directory, and with it the reaper's records.
+            _ = self.reaped.changed() => drop(child.kill().await),
         }
     }
 

@@ -165,3 +165,18 @@ async fn a_frozen_stack_is_cleared_as_fast() -> Result<()> {
     assert!(!directory.exists());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_stack_whose_directory_was_removed_ends_even_so() -> Result<()> {
+    let stack = servers().start().await?;
+    let directory = stack.directory().to_owned();
+    let servers: Vec<_> = stack.processes().iter().filter_map(|process| process.pid).collect();
+    // As one that tidies up /tmp does, and with it the records of what runs.
+    fs::remove_dir_all(directory.join("pids"))?;
+    drop(stack);
+    for pid in servers {
+        assert!(!fs::exists(format!("/proc/{pid}"))?);
+    }
+    assert!(!directory.exists());
+    Ok(())
+}
