@@ -72,7 +72,7 @@ pub struct Config {
     #[arg(long, env = "RUNLATCH_PUBLISH_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
     pub publish_timeout: Duration,
     /// Messages that may be unacknowledged at a time.
-    #[arg(long, env = "RUNLATCH_PUBLISH_MESSAGES", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(long, env = "RUNLATCH_PUBLISH_MESSAGES", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub publish_messages: u8,
     /// Bytes that the stream may hold; at 90 % of them intake stops.
     #[arg(long, env = "RUNLATCH_QUEUE_BYTES", default_value_t = 8 << 30)]
