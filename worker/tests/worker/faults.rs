@@ -9,13 +9,26 @@ fn numbered(world: &World, from: usize, to: usize) -> Vec<proto::envelope::Encod
     (from..to).map(|i| world.encoded(&format!("k{i}"), "{}")).collect()
 }
 
+/// Deletes the stream, and waits until there is another, with its consumer; returns when that was made, in nanoseconds
+/// since 1970. The old one can still be seen for a moment after its deletion was confirmed.
+async fn delete_and_wait_for_another(world: &World) -> i128 {
+    let made = || async {
+        let stream = world.jetstream.get_stream(queue::STREAM).await.ok()?;
+        stream.consumer_info(queue::CONSUMER).await.ok()?;
+        Some(stream.cached_info().created.unix_timestamp_nanos())
+    };
+    let old = made().await.expect("a stream");
+    world.jetstream.delete_stream(queue::STREAM).await.expect("deleted");
+    until("there is another", || async { made().await.is_some_and(|new| new != old) }).await;
+    made().await.expect("a stream")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_deleted_under_a_worker_is_made_anew_and_works_on() {
     let world = World::new().await;
     world.publish(&numbered(&world, 0, 1)).await;
     world.drained().await;
-    world.jetstream.delete_stream(queue::STREAM).await.expect("deleted");
-    until("it is there again", || async { world.jetstream.get_stream(queue::STREAM).await.is_ok() }).await;
+    delete_and_wait_for_another(&world).await;
     let sequence = world.publish(&numbered(&world, 1, 2)).await;
     assert_eq!(sequence, 1, "another stream");
     world.drained().await;
@@ -32,20 +45,12 @@ async fn sequences_are_recorded_under_the_new_epoch_although_another_worker_made
     // All three begin at once, and would make the stream at once.
     let world = World::with(Stack::builder().workers(3)).await;
     for round in 0..5 {
-        world.jetstream.delete_stream(queue::STREAM).await.expect("deleted");
-        until("it is there again", || async {
-            match world.jetstream.get_stream(queue::STREAM).await {
-                Ok(stream) => stream.consumer_info(queue::CONSUMER).await.is_ok(),
-                Err(_) => false,
-            }
-        })
-        .await;
-        let made = world.jetstream.get_stream(queue::STREAM).await.expect("the stream").cached_info().created;
+        let made = delete_and_wait_for_another(&world).await;
         for message in 0..4 {
             world.publish(&numbered(&world, round * 4 + message, round * 4 + message + 1)).await;
         }
         world.drained().await;
-        let epoch = i64::try_from(made.unix_timestamp_nanos() / 1000).expect("fits");
+        let epoch = i64::try_from(made / 1000).expect("fits");
         let sql =
             "SELECT count(*) FROM settled_sequences, unnest(sequences) AS r, generate_series(lower(r), upper(r) - 1)
                    WHERE stream_epoch = $1";
