@@ -10,6 +10,7 @@ use proto::secret::Pepper;
 
 use crate::publish::Grouping;
 use crate::request::body;
+use crate::run::LAST_MARKS;
 use crate::server;
 
 /// Accepts webhook deliveries, claims their keys in Redis and queues them in NATS JetStream.
@@ -33,43 +34,46 @@ pub struct Config {
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     pub nats_url: String,
     /// Key of the secrets' digests, at least 32 bytes.
-    #[arg(long, env = "RUNLATCH_PEPPER", hide_env_values = true, required_unless_present = "pepper_file")]
+    #[arg(long, env = "RUNLATCH_PEPPER", hide_env_values = true)]
     pepper: Option<String>,
     /// File with the pepper; one newline at its end is not part of it.
-    #[arg(long, env = "RUNLATCH_PEPPER_FILE", conflicts_with = "pepper")]
+    #[arg(long, env = "RUNLATCH_PEPPER_FILE")]
     pepper_file: Option<PathBuf>,
 
     /// Longest body, in bytes.
-    #[arg(long, env = "RUNLATCH_MAX_BODY_BYTES", default_value_t = 512 * 1024)]
-    pub max_body_bytes: usize,
+    #[arg(long, env = "RUNLATCH_MAX_BODY_BYTES", default_value_t = 512 * 1024,
+          value_parser = clap::value_parser!(u32).range(2..=64 << 20))]
+    pub max_body_bytes: u32,
     /// Longest time to read a body.
-    #[arg(long, env = "RUNLATCH_BODY_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "RUNLATCH_BODY_TIMEOUT", default_value = "10s", value_parser = some_time)]
     pub body_timeout: Duration,
     /// Longest request head, in bytes.
     #[arg(long, env = "RUNLATCH_MAX_HEADER_BYTES", default_value_t = 32 * 1024,
           value_parser = clap::value_parser!(u32).range(8192..=1024 * 1024))]
     pub max_header_bytes: u32,
     /// Most header lines of a request.
-    #[arg(long, env = "RUNLATCH_MAX_HEADERS", default_value_t = 64)]
-    pub max_headers: usize,
+    #[arg(long, env = "RUNLATCH_MAX_HEADERS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(8..=1024))]
+    pub max_headers: u16,
     /// Longest time to read a request's head, idle time on a kept connection included.
-    #[arg(long, env = "RUNLATCH_HEADER_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "RUNLATCH_HEADER_TIMEOUT", default_value = "30s", value_parser = some_time)]
     pub header_timeout: Duration,
     /// Most connections.
-    #[arg(long, env = "RUNLATCH_MAX_CONNECTIONS", default_value_t = 8192)]
-    pub max_connections: usize,
+    #[arg(long, env = "RUNLATCH_MAX_CONNECTIONS", default_value_t = 8192,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
     /// Most deliveries in flight; further ones are answered 503 at once. Bounds memory, together with the body limit.
-    #[arg(long, env = "RUNLATCH_MAX_IN_FLIGHT", default_value_t = 2048)]
-    pub max_in_flight: usize,
+    #[arg(long, env = "RUNLATCH_MAX_IN_FLIGHT", default_value_t = 2048,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_in_flight: u32,
 
     /// How long an idempotency key's payload is remembered. Redis' memory is sized by it; run ids do not depend on it.
     #[arg(long, env = "RUNLATCH_CLAIM_WINDOW", default_value = "24h", value_parser = claim_window)]
     pub claim_window: Duration,
     /// Longest wait for Redis; after it a delivery is accepted unchecked.
-    #[arg(long, env = "RUNLATCH_REDIS_TIMEOUT", default_value = "250ms", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "RUNLATCH_REDIS_TIMEOUT", default_value = "250ms", value_parser = some_time)]
     pub redis_timeout: Duration,
     /// Longest wait for the queue's acknowledgement.
-    #[arg(long, env = "RUNLATCH_PUBLISH_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "RUNLATCH_PUBLISH_TIMEOUT", default_value = "5s", value_parser = some_time)]
     pub publish_timeout: Duration,
     /// Messages that may be unacknowledged at a time.
     #[arg(long, env = "RUNLATCH_PUBLISH_MESSAGES", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
@@ -79,31 +83,44 @@ pub struct Config {
     pub queue_bytes: u64,
     /// Age at which the catalog must no longer be relied on, since the last proof that it is current. Unset: never,
     /// so that an outage of Postgres does not stop intake.
-    #[arg(long, env = "RUNLATCH_MAX_CATALOG_AGE", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "RUNLATCH_MAX_CATALOG_AGE", value_parser = some_time)]
     pub max_catalog_age: Option<Duration>,
     /// Longest time from SIGTERM to the end.
-    #[arg(long, env = "RUNLATCH_SHUTDOWN_DEADLINE", default_value = "25s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "RUNLATCH_SHUTDOWN_DEADLINE", default_value = "25s", value_parser = some_time)]
     pub shutdown_deadline: Duration,
 
-    /// Which log lines to write, as tracing's filter directives.
-    #[arg(long, env = "RUNLATCH_LOG", default_value = "info,async_nats=warn")]
-    pub log: String,
-    /// Form of log lines, on standard error.
-    #[arg(long, env = "RUNLATCH_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"])]
-    pub log_format: String,
+    /// How to log.
+    #[command(flatten)]
+    pub log: ops::Log,
+}
+
+/// A time-out of nothing would refuse everything, and one beyond a day is a slip.
+fn some_time(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_millis(1), Duration::from_secs(24 * 3600))
 }
 
 /// Redis counts a key's life in whole seconds, and knows no life of zero.
 fn claim_window(text: &str) -> Result<Duration, String> {
-    let window = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if window < Duration::from_secs(1) { Err("must be at least 1s".to_owned()) } else { Ok(window) }
+    between(text, Duration::from_secs(1), Duration::from_secs(366 * 24 * 3600))
+}
+
+fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|_| "not a duration such as 250ms, 30s or 24h".to_owned())?;
+    if (least..=most).contains(&time) {
+        Ok(time)
+    } else {
+        Err(format!("not between {} and {}", humantime::format_duration(least), humantime::format_duration(most)))
+    }
 }
 
 impl Config {
     /// Reads the pepper from wherever it is.
     pub fn pepper(&self) -> anyhow::Result<Pepper> {
-        let bytes = match (&self.pepper, &self.pepper_file) {
-            (Some(pepper), _) => pepper.clone().into_bytes(),
+        // An empty variable is one that is not set.
+        let given = self.pepper.as_ref().filter(|pepper| !pepper.is_empty());
+        let file = self.pepper_file.as_ref().filter(|file| !file.as_os_str().is_empty());
+        let bytes = match (given, file) {
+            (Some(pepper), None) => pepper.clone().into_bytes(),
             (None, Some(file)) => {
                 let mut bytes = std::fs::read(file)
                     .map_err(|error| anyhow::anyhow!("--pepper-file {}: {error}", file.display()))?;
@@ -112,6 +129,7 @@ impl Config {
                 }
                 bytes
             }
+            (Some(_), Some(_)) => anyhow::bail!("--pepper-file and RUNLATCH_PEPPER: only one of them"),
             (None, None) => anyhow::bail!("--pepper-file or RUNLATCH_PEPPER is required"),
         };
         Pepper::new(&bytes).map_err(|error| anyhow::anyhow!("--pepper-file or RUNLATCH_PEPPER: {error}"))
@@ -124,7 +142,15 @@ impl Config {
             .database_url
             .parse()
             .map_err(|_| anyhow::anyhow!("--database-url or DATABASE_URL: not a Postgres URL or connection string"))?;
-        database.application_name("runlatch-gateway").connect_timeout(Duration::from_secs(2));
+        anyhow::ensure!(
+            !(database.get_hosts().is_empty() && database.get_hostaddrs().is_empty()),
+            "--database-url or DATABASE_URL: names no host"
+        );
+        database.application_name("runlatch-gateway").tcp_user_timeout(Duration::from_secs(5));
+        // For each host: one that swallows packets must not use up the time of the next.
+        if database.get_connect_timeout().is_none() {
+            database.connect_timeout(Duration::from_secs(1));
+        }
         Ok(database)
     }
 
@@ -135,16 +161,17 @@ impl Config {
     }
 
     pub(crate) fn body(&self) -> body::Limits {
-        body::Limits { bytes: self.max_body_bytes, time: self.body_timeout }
+        body::Limits { bytes: self.max_body_bytes as usize, time: self.body_timeout }
     }
 
     pub(crate) fn server(&self) -> server::Limits {
         server::Limits {
-            connections: self.max_connections,
+            connections: self.max_connections as usize,
             header_bytes: self.max_header_bytes as usize,
-            headers: self.max_headers,
+            headers: usize::from(self.max_headers),
             header_time: self.header_timeout,
-            shutdown: self.shutdown_deadline,
+            // The rest is for the last marks.
+            shutdown: self.shutdown_deadline.saturating_sub(LAST_MARKS),
         }
     }
 

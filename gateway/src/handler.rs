@@ -41,8 +41,8 @@ pub async fn handle(gateway: &Gateway, request: Request<Incoming>) -> Response {
     match result {
         Ok(accepted) => respond::accepted(head.uri.path(), &accepted),
         Err(refusal) => {
-            let drained = body::drain(head.version, &head.headers, &mut body).await;
-            respond::refused(&refusal, drained)
+            let drained = body::drain(&head.headers, &mut body).await;
+            respond::refused(&refusal, &head, drained)
         }
     }
 }
@@ -65,7 +65,8 @@ async fn deliver(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result
     let fingerprint = Fingerprint::compute(caller.playbook().id, &selector, &payload);
     let target = match admit(gateway, &caller, &selector) {
         Ok(target) => target,
-        // A retry is answered as one, whatever has changed since; but nothing refused here binds the key.
+        // A retry is answered as one, whatever has changed since; but nothing refused here binds the key. A retry that
+        // is not known to be published cannot be helped now: without target or queue there is nothing to publish.
         Err(refusal) => {
             let found = gateway.claims.look_up(run).await;
             return match judge_known(found, &fingerprint, gateway.queue.epoch()) {
@@ -95,6 +96,8 @@ async fn deliver(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result
         Verdict::Deferred => _ = gateway.metrics.checks_deferred.inc(),
         Verdict::New => {}
     }
+    // Of a key that Redis could not tell us about we hold no claim to mark.
+    let ours = (verdict != Verdict::Deferred).then_some(claim);
 
     let delivery = Delivery {
         run_id: run,
@@ -110,8 +113,13 @@ async fn deliver(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result
         reply_to: None,
         payload,
     };
+    let encoded = delivery.encode();
+    // The queue may take a while; one copy of the body is enough for that.
+    drop(delivery);
+    drop(body);
+
     let timer = Instant::now();
-    let published = gateway.publisher.publish(run, claim, delivery.encode(), place).await?;
+    let published = gateway.publisher.publish(run, ours, encoded, place).await?;
     gateway.metrics.steps().publish.observe(timer.elapsed().as_secs_f64());
     Ok(Accepted::published(published, verdict, run, claim.accepted_at))
 }

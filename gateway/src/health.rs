@@ -8,7 +8,6 @@ use redis::RedisResult;
 use crate::admission::Admission;
 use crate::catalog::Catalog;
 use crate::metrics::Metrics;
-use crate::ops::Status;
 use crate::queue::Queue;
 
 /// The parts that decide whether the gateway is ready.
@@ -65,7 +64,7 @@ impl Health {
     }
 }
 
-impl Status for Health {
+impl ops::listener::Health for Health {
     fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         let phase = self.phase.load(Ordering::Relaxed);
@@ -88,6 +87,7 @@ impl Status for Health {
         if !self.redis.load(Ordering::Relaxed) {
             degraded.push("redis: takes no writes; the check for conflicts is deferred".to_owned());
         }
+        degraded.extend(self.queue.trouble().map(str::to_owned));
         degraded
     }
 

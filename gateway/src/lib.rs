@@ -1,6 +1,7 @@
 //! The webhook gateway. The life of a delivery, from accept to answer:
 //!
-//! 1. [`server`] accepts a connection within bounds and hands each request to [`handler::handle`].
+//! 1. [`server`] accepts a connection within bounds; `connection` serves it and hands each request to
+//!    [`handler::handle`].
 //! 2. [`handler`] runs the contract's checks in order: [`request::route`] → [`admission`] → [`auth`] (against the
 //!    [`catalog`] in memory) → [`request::key`] → [`request::query`] → [`request::body`] → target.
 //! 3. [`claims`] claims the idempotency key in Redis and judges what it finds.
@@ -15,11 +16,11 @@ pub mod auth;
 pub mod catalog;
 pub mod claims;
 pub mod config;
+mod connection;
 pub mod handler;
 mod health;
 mod linger;
 pub mod metrics;
-mod ops;
 pub mod publish;
 pub mod queue;
 pub mod refusal;

@@ -4,8 +4,6 @@
 //! answer that told it why. So the end of our side is said first, then a little of what still comes is read.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::{future::Future, io};
 
@@ -15,10 +13,9 @@ use tokio::time::{Sleep, sleep};
 
 use crate::request::body::{DRAIN_BYTES, DRAIN_TIME};
 
-/// A connection that lingers before it closes, and counts what it has read.
+/// A connection that lingers before it closes.
 pub(crate) struct Linger {
     stream: TcpStream,
-    read: Arc<AtomicUsize>,
     closing: Option<Closing>,
 }
 
@@ -28,19 +25,14 @@ struct Closing {
 }
 
 impl Linger {
-    /// Wraps a connection; the counter says how many bytes it has read so far.
-    pub(crate) fn new(stream: TcpStream) -> (Self, Arc<AtomicUsize>) {
-        let read = Arc::new(AtomicUsize::new(0));
-        (Self { stream, read: Arc::clone(&read), closing: None }, read)
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, closing: None }
     }
 }
 
 impl AsyncRead for Linger {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.read.fetch_add(buf.filled().len() - before, Ordering::Relaxed);
-        result
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The queue as the gateway sees it: is it there, which incarnation is it, and is there room?
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_nats::connection::State as Connection;
 use async_nats::jetstream::{self, context::GetStreamErrorKind};
@@ -13,6 +13,8 @@ use tokio::time::{sleep, timeout};
 
 /// How often the stream's state is read.
 const LOOK: Duration = Duration::from_secs(1);
+/// What was seen longer ago than this is not known any more.
+const BLIND: Duration = Duration::from_secs(10);
 
 /// What was last seen of the stream.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,8 @@ struct Seen {
     /// Bytes that the stream holds.
     bytes: u64,
     messages: u64,
+    /// When that was.
+    at: Option<Instant>,
 }
 
 /// A connection to NATS and what is known of the stream. Clones share both.
@@ -34,6 +38,8 @@ pub struct Queue {
     /// Counts disconnects; whoever awaits an acknowledgement watches it.
     disconnects: watch::Receiver<u64>,
     look: Arc<Notify>,
+    /// Why the last message was not acknowledged, if it was not.
+    trouble: Arc<Mutex<Option<&'static str>>>,
     /// Bytes that the stream may hold before intake stops.
     budget: u64,
 }
@@ -65,6 +71,9 @@ impl Queue {
                         tracing::info!("nats: connected");
                         poke.notify_one();
                     }
+                    // A wrong password, or a server of another age: nothing works until somebody acts.
+                    Event::ClientError(error) => tracing::warn!(%error, "nats"),
+                    Event::ServerError(error) => tracing::warn!(%error, "nats"),
                     event => tracing::debug!(%event, "nats"),
                 }
                 async {}
@@ -72,8 +81,9 @@ impl Queue {
             .connect(servers)
             .await?;
         let jetstream = jetstream::ContextBuilder::new().timeout(ack_patience).build(client.clone());
-        let seen = watch::Sender::new(Seen { present: false, epoch: StreamEpoch::UNKNOWN, bytes: 0, messages: 0 });
-        Ok(Self { client, jetstream, seen, disconnects, look, budget })
+        let seen =
+            watch::Sender::new(Seen { present: false, epoch: StreamEpoch::UNKNOWN, bytes: 0, messages: 0, at: None });
+        Ok(Self { client, jetstream, seen, disconnects, look, trouble: Arc::default(), budget })
     }
 
     /// Why nothing can be published now, if so.
@@ -91,6 +101,25 @@ impl Queue {
             return Some("nats: stream RUNS is at 90 % of its byte budget");
         }
         None
+    }
+
+    /// Notes the fate of a message; its reason goes to the log when it changes, not with every refusal.
+    pub(crate) fn note(&self, trouble: Option<&'static str>) {
+        let mut now = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now != trouble {
+            match trouble {
+                Some(reason) => tracing::warn!(reason, "deliveries are answered 503"),
+                None => tracing::info!("deliveries are queued again"),
+            }
+            *now = trouble;
+        }
+    }
+
+    /// What is wrong with the queue although it seems to be there.
+    pub fn trouble(&self) -> Option<&'static str> {
+        let blind = self.seen.borrow().at.is_some_and(|at| at.elapsed() > BLIND);
+        let trouble = *self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.or(blind.then_some("nats: the stream's state cannot be read; its byte budget is not guarded"))
     }
 
     /// The incarnation of the stream that was last seen.
@@ -145,10 +174,16 @@ impl Queue {
             Ok(Ok(stream)) => {
                 let info = stream.cached_info();
                 let epoch = StreamEpoch::from_unix_nanos(info.created.unix_timestamp_nanos());
-                Seen { present: true, epoch, bytes: info.state.bytes, messages: info.state.messages }
+                Seen {
+                    present: true,
+                    epoch,
+                    bytes: info.state.bytes,
+                    messages: info.state.messages,
+                    at: Some(Instant::now()),
+                }
             }
             Ok(Err(error)) if is_missing(&error) => {
-                Seen { present: false, bytes: 0, messages: 0, ..*self.seen.borrow() }
+                Seen { present: false, bytes: 0, messages: 0, at: Some(Instant::now()), ..*self.seen.borrow() }
             }
             // A slow or leaderless broker says nothing about the stream. Publishing will show.
             Ok(Err(_)) | Err(_) => return,

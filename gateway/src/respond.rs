@@ -1,8 +1,10 @@
 //! Answers. The only place that writes one.
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::Full;
+use hyper::body::Body;
 use proto::{RunId, Timestamp};
 use serde::Serialize;
 
@@ -99,9 +101,9 @@ pub fn accepted(path: &str, accepted: &Accepted) -> Response {
     response
 }
 
-/// The contract's error body. `drained` is false where the rest of the body is still on its way, so that the
-/// connection cannot carry another request.
-pub fn refused(refusal: &Refusal, drained: bool) -> Response {
+/// The contract's error body, in answer to `request`. `drained` is false where the rest of the body is still on its
+/// way, so that an HTTP/1 connection cannot carry another request.
+pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
     let told = refusal.told();
     let issues = match refusal {
         Refusal::InvalidBody(_) | Refusal::BrokenBody => {
@@ -118,6 +120,7 @@ pub fn refused(refusal: &Refusal, drained: bool) -> Response {
         tracing::error!(detail, "a delivery was answered 500");
     }
     let mut response = json(told.status, &Failure { error: told.code, issues, run_id });
+    let length = response.body().size_hint().lower();
     let headers = response.headers_mut();
     if let Some(seconds) = told.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -125,8 +128,13 @@ pub fn refused(refusal: &Refusal, drained: bool) -> Response {
     if told.status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
-    if !drained {
+    if !drained && request.version != Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if request.method == Method::HEAD {
+        // hyper leaves the body out over HTTP/1 only. The length stays that of the answer to a GET (RFC 9110, 9.3.2).
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        *response.body_mut() = Full::default();
     }
     response
 }

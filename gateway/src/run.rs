@@ -18,13 +18,15 @@ use crate::config::Config;
 use crate::handler::Gateway;
 use crate::health::{Health, Phase};
 use crate::metrics::Metrics;
-use crate::ops;
 use crate::publish::Publisher;
 use crate::queue::Queue;
 use crate::server;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// What is kept of the shutdown deadline for marking what was published last.
+pub(crate) const LAST_MARKS: Duration = Duration::from_secs(1);
 
 /// Runs the gateway until `shutdown`. `socket` is bound; it begins to listen only when deliveries can be answered.
 ///
@@ -33,7 +35,7 @@ const BACKLOG: u32 = 1024;
 pub async fn run(
     config: Config,
     socket: TcpSocket,
-    ops: TcpListener,
+    listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let mut registry = Registry::default();
@@ -46,7 +48,7 @@ pub async fn run(
         .map_err(|_| anyhow::anyhow!("--nats-url or NATS_URL: cannot be used"))?;
     let (database, pepper) = (config.database()?, config.pepper()?);
 
-    let admission = Arc::new(Admission::new(config.max_in_flight));
+    let admission = Arc::new(Admission::new(config.max_in_flight as usize));
     let health = Arc::new(Health::new(&metrics, &catalog, &queue, &admission));
     let _background = [
         background({
@@ -58,7 +60,7 @@ pub async fn run(
             async move { queue.watch().await }
         }),
         background(probe_redis(claims.clone(), Arc::clone(&health))),
-        background(ops::serve(ops, registry, Arc::clone(&health) as _)),
+        background(ops::listener::serve(listener, registry, Arc::clone(&health))),
     ];
 
     let mut shutdown = std::pin::pin!(shutdown);
@@ -66,7 +68,7 @@ pub async fn run(
         max_payload = dependencies(&catalog, &queue) => max_payload,
         () = &mut shutdown => return Ok(()),
     };
-    let needed = config.max_body_bytes + envelope::MAX_OVERHEAD;
+    let needed = config.max_body_bytes as usize + envelope::MAX_OVERHEAD;
     ensure!(
         needed <= max_payload,
         "--max-body-bytes {} needs messages of {needed} bytes, but the NATS server's max_payload is {max_payload}: \
@@ -90,8 +92,8 @@ pub async fn run(
     })
     .await;
     // The last connection took the publisher with it; what it had in hand still gets its marks.
-    if timeout(Duration::from_secs(2), tasks.wait()).await.is_err() {
-        tracing::warn!("stopped with deliveries still unacknowledged; their callers were not answered and will retry");
+    if timeout(LAST_MARKS, tasks.wait()).await.is_err() {
+        tracing::warn!("stopped before the last deliveries were marked or acknowledged; their retries are helped");
     }
     Ok(())
 }

@@ -56,13 +56,9 @@ pub struct Config {
     #[arg(long, env = "RUNLATCH_SHUTDOWN_DEADLINE", default_value = "25s", value_parser = at_least_one_second)]
     pub shutdown_deadline: Duration,
 
-    /// What to log: a level, or `target=level` pairs.
-    #[arg(long, env = "RUNLATCH_LOG", default_value = "info")]
-    pub log: String,
-
     /// How to log.
-    #[arg(long, env = "RUNLATCH_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"])]
-    pub log_format: String,
+    #[command(flatten)]
+    pub log: ops::Log,
 }
 
 /// A setting that cannot be used. Names the setting and the reason, never the value: it may hold a password.

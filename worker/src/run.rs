@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Invalid},
     database::Database,
+    health::Health,
     metrics::Metrics,
     nats,
-    ops::{self, Ops},
     process::Lane,
     pull::Puller,
     queue::Queue,
@@ -45,10 +45,10 @@ pub async fn run(
     let queue = Arc::new(Queue::new(client.clone(), config.clone(), Arc::clone(&database), Arc::clone(&metrics)));
     let stop = CancellationToken::new();
 
-    let ops = Ops { registry, queue: Arc::clone(&queue), database: Arc::clone(&database), stop: stop.clone() };
+    let health = Arc::new(Health { queue: queue.clone(), database: database.clone(), stop: stop.clone() });
     let background = async {
         tokio::join!(
-            ops::serve(listener, Arc::new(ops)),
+            ops::listener::serve(listener, registry, health),
             database.probe(),
             queue.keep_attached(),
             queue.listen_for_recreation(),

@@ -1,5 +1,6 @@
 //! Keeps the snapshot in step with the database.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -34,7 +35,7 @@ pub async fn follow(catalog: &Catalog, database: &tokio_postgres::Config) {
         if !std::mem::replace(&mut reported, true) {
             tracing::warn!(
                 error = format!("{error:#}"),
-                "catalog: lost the database; answering from the last snapshot"
+                "catalog: no database; going on with the last snapshot, if any"
             );
         }
         // At once after a session that worked, so that a fail-over costs little; paced after one that did not.
@@ -74,10 +75,17 @@ async fn session(
     }
 }
 
+/// Long enough to try every host in vain but the last.
+fn patience(database: &tokio_postgres::Config) -> Duration {
+    let hosts = u32::try_from(database.get_hosts().len()).unwrap_or(1);
+    ANSWER + database.get_connect_timeout().copied().unwrap_or(ANSWER) * hosts
+}
+
 /// Connects and LISTENs; notifications arrive on the channel, which closes with the connection.
 async fn listen(database: &tokio_postgres::Config) -> anyhow::Result<(Client, mpsc::UnboundedReceiver<Notification>)> {
-    let (client, mut connection) =
-        timeout(ANSWER, database.connect(NoTls)).await.context("connecting to Postgres took too long")??;
+    let (client, mut connection) = timeout(patience(database), database.connect(NoTls))
+        .await
+        .context("connecting to Postgres took too long")??;
     let (sender, receiver) = mpsc::unbounded_channel();
     // Ends by itself when the client is dropped.
     tokio::spawn(async move {
@@ -96,12 +104,11 @@ async fn listen(database: &tokio_postgres::Config) -> anyhow::Result<(Client, mp
 
 /// What the first notification and all that wait behind it ask to read: one read serves them all.
 fn extent(first: Notification, changes: &mut mpsc::UnboundedReceiver<Notification>) -> Extent {
-    let mut ids = Vec::new();
+    let mut ids = HashSet::new();
     let mut next = Some(first);
     while let Some(notification) = next {
         match notification.payload().parse::<Uuid>() {
-            Ok(id) if !ids.contains(&id) => ids.push(id),
-            Ok(_) => {}
+            Ok(id) => _ = ids.insert(id),
             // '*', or a word of a later release: nothing less than all is safe.
             Err(_) => {
                 while changes.try_recv().is_ok() {}
@@ -110,5 +117,5 @@ fn extent(first: Notification, changes: &mut mpsc::UnboundedReceiver<Notificatio
         }
         next = changes.try_recv().ok();
     }
-    Extent::Organizations(ids)
+    Extent::Organizations(ids.into_iter().collect())
 }

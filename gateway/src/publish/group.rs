@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use proto::envelope::MAX_DELIVERIES;
-use proto::{Claim, RunId};
 use tokio::sync::mpsc;
 
+use super::marker::Marks;
 use super::{Grouping, Item, message};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -17,7 +17,7 @@ use crate::queue::Queue;
 pub(super) async fn run(
     queue: Queue,
     mut items: mpsc::UnboundedReceiver<Item>,
-    marks: mpsc::Sender<Vec<(RunId, Claim)>>,
+    marks: Marks,
     grouping: Grouping,
     metrics: Arc<Metrics>,
 ) {
@@ -29,8 +29,9 @@ pub(super) async fn run(
         while let Ok(item) = items.try_recv() {
             waiting.push_back(item);
         }
-        if !waiting.is_empty() && unacknowledged.len() < grouping.messages {
-            let group = take(&mut waiting, grouping.bytes);
+        while !waiting.is_empty() && unacknowledged.len() < grouping.messages {
+            let count = next(waiting.iter().map(|item: &Item| item.encoded.cost()), grouping.bytes);
+            let group: Vec<_> = waiting.drain(..count).collect();
             metrics.message_deliveries.observe(group.len() as f64);
             unacknowledged.push(message::publish(queue.clone(), group, marks.clone()));
         }
@@ -46,16 +47,28 @@ pub(super) async fn run(
     }
 }
 
-/// The next group, in order of arrival, bounded by count and by bytes; at least one.
-fn take(waiting: &mut VecDeque<Item>, bytes: usize) -> Vec<Item> {
+/// How many of those that wait, with these costs, go out together: at least one, in order of arrival, bounded by count
+/// and by bytes.
+fn next(costs: impl Iterator<Item = usize>, bytes: usize) -> usize {
     let mut total = 0;
-    let count = waiting
-        .iter()
-        .take(MAX_DELIVERIES)
-        .take_while(|item| {
-            total += item.encoded.cost();
-            total <= bytes
-        })
-        .count();
-    waiting.drain(..count.max(1).min(waiting.len())).collect()
+    let fit = costs.take(MAX_DELIVERIES).take_while(|cost| {
+        total += cost;
+        total <= bytes
+    });
+    fit.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn groups() {
+        let next = |costs: &[usize]| super::next(costs.iter().copied(), 1000);
+        assert_eq!(next(&[1]), 1);
+        assert_eq!(next(&[500, 500, 1]), 2);
+        assert_eq!(next(&[500, 501]), 1);
+        // Larger than a group may be: alone, and not with the small one before it.
+        assert_eq!(next(&[5000, 1]), 1);
+        assert_eq!(next(&[1, 5000]), 1);
+        assert_eq!(next(&[1; 300]), 256);
+    }
 }

@@ -13,6 +13,23 @@ pub(super) const BACKLOG: usize = 64;
 /// Most marks in one round trip.
 const AT_ONCE: usize = 1024;
 
+/// Where marks are left for the marker.
+#[derive(Clone)]
+pub(super) struct Marks {
+    pub(super) sender: mpsc::Sender<Vec<(RunId, Claim)>>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Marks {
+    /// Never waits. A full backlog loses marks, never deliveries: an unmarked retry is helped instead of replayed.
+    pub(super) fn leave(&self, published: Vec<(RunId, Claim)>) {
+        let count = published.len() as u64;
+        if self.sender.try_send(published).is_err() {
+            self.metrics.marks_lost.inc_by(count);
+        }
+    }
+}
+
 /// Runs until no sender is left and the last mark is written.
 pub(super) async fn run(claims: Claims, mut published: mpsc::Receiver<Vec<(RunId, Claim)>>, metrics: Arc<Metrics>) {
     while let Some(mut marks) = published.recv().await {

@@ -4,36 +4,34 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use proto::claim::State;
-use proto::{Claim, RunId, envelope, queue};
-use tokio::sync::mpsc;
+use proto::{Claim, envelope, queue};
 use uuid::Uuid;
 
+use super::marker::Marks;
 use super::{Item, Published};
 use crate::queue::Queue;
 use crate::refusal::Refusal;
 
 /// Publishes one group. Every item gets the fate of the whole.
-pub(super) async fn publish(queue: Queue, group: Vec<Item>, marks: mpsc::Sender<Vec<(RunId, Claim)>>) {
+pub(super) async fn publish(queue: Queue, group: Vec<Item>, marks: Marks) {
     // Before the message leaves: if the stream is lost and made anew meanwhile, the marks must name the old one. A
     // mark that is too old costs one more message; one that is too new would hide a loss for ever (I3).
     let epoch = queue.epoch();
     let fate = acknowledged(&queue, &group).await;
+    queue.note(fate.as_ref().err().copied());
     if fate.is_ok() {
-        let published =
-            group.iter().map(|item| (item.run, Claim { state: State::Published, epoch, ..item.claim })).collect();
-        // A full backlog loses marks, never deliveries: an unmarked retry is helped instead of replayed.
-        if marks.try_send(published).is_err() {
-            tracing::debug!("marks dropped");
-        }
+        let published = |claim| Claim { state: State::Published, epoch, ..claim };
+        marks.leave(group.iter().filter_map(|item| Some((item.run, published(item.claim?)))).collect());
     }
     for item in group {
         let answer = match &fate {
             Ok(_) => Ok(Published(())),
             Err(reason) => Err(Refusal::Unavailable(reason)),
         };
+        // First, so that a caller who has read the answer finds the place free.
+        drop(item.place);
         // Fails only if the caller has hung up.
         _ = item.fate.send(answer);
-        drop(item.place);
     }
 }
 

@@ -21,6 +21,8 @@ use proto::{Claim, RunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use self::marker::Marks;
+
 use crate::admission::Place;
 use crate::claims::Claims;
 use crate::metrics::Metrics;
@@ -39,7 +41,8 @@ pub struct Grouping {
 /// A delivery on its way into the queue.
 struct Item {
     run: RunId,
-    claim: Claim,
+    /// To be marked as published; none where nobody knows whose the key is.
+    claim: Option<Claim>,
     encoded: Encoded,
     fate: oneshot::Sender<Result<Published, Refusal>>,
     place: Place,
@@ -62,16 +65,20 @@ impl Publisher {
         let (items, received) = mpsc::unbounded_channel();
         let (published, marks) = mpsc::channel(marker::BACKLOG);
         tasks.spawn(marker::run(claims, marks, Arc::clone(&metrics)));
-        tasks.spawn(group::run(queue, received, published, grouping, metrics));
+        let marks = Marks { sender: published, metrics: Arc::clone(&metrics) };
+        tasks.spawn(group::run(queue, received, marks, grouping, metrics));
         Self { items }
     }
 
     /// Publishes a delivery and awaits the fate of the message that carries it. Dropping this future removes nothing:
     /// a caller who hangs up has still sent.
+    ///
+    /// `claim` is the one that was made or found for this very delivery. Without one nothing is marked: a mark would
+    /// overwrite the claim of whoever holds the key.
     pub async fn publish(
         &self,
         run: RunId,
-        claim: Claim,
+        claim: Option<Claim>,
         encoded: Encoded,
         place: Place,
     ) -> Result<Published, Refusal> {

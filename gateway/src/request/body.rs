@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
@@ -65,10 +65,9 @@ async fn data(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
 
 /// Reads a little of a body that was refused unread. True if that was all of it, so that the connection can go on.
 ///
-/// HTTP/2 needs none of this: there a stream ends by itself. And who waits for `100 Continue`, or has announced more
-/// than would be read, is not made to send it.
-pub async fn drain(version: Version, headers: &HeaderMap, body: &mut Incoming) -> bool {
-    if version == Version::HTTP_2 || body.is_end_stream() {
+/// Who waits for `100 Continue`, or has announced more than would be read, is not made to send it.
+pub async fn drain(headers: &HeaderMap, body: &mut Incoming) -> bool {
+    if body.is_end_stream() {
         return true;
     }
     if headers.contains_key(header::EXPECT) || body.size_hint().lower() > DRAIN_BYTES as u64 {
@@ -76,13 +75,13 @@ pub async fn drain(version: Version, headers: &HeaderMap, body: &mut Incoming) -
     }
     let all = async {
         let mut drained = 0;
-        while let Ok(Some(piece)) = data(body).await {
-            drained += piece.len();
-            if drained > DRAIN_BYTES {
-                return false;
+        loop {
+            match data(body).await {
+                Ok(Some(piece)) if drained + piece.len() <= DRAIN_BYTES => drained += piece.len(),
+                Ok(None) => return true,
+                Ok(Some(_)) | Err(_) => return false,
             }
         }
-        body.is_end_stream()
     };
     timeout(DRAIN_TIME, all).await.unwrap_or(false)
 }
