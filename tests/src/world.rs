@@ -78,9 +78,10 @@ impl World {
         let secret = self.stack.secret(name).await.expect("a secret");
         let playbook = Playbook::new(name, &self.note(secret));
         for gateway in 0..self.stack.urls().len() {
-            // 401: not known there yet. Anything else comes after the secret was found right.
+            // 401, or 404 `not_found` where the playbook is disabled: not known there yet.
             eventually("the secret is in force", async || {
-                (self.send(playbook.probe().gateway(gateway)).await.status != 401).then_some(())
+                let answer = self.send(playbook.probe().gateway(gateway)).await;
+                (answer.status != 401 && !answer.text.contains("not_found")).then_some(())
             })
             .await;
         }
@@ -110,11 +111,11 @@ impl World {
         (response.status().as_u16(), response.text().await.expect("text"))
     }
 
-    /// A metric's value, by its name with labels as it is written; 0 where it is not written yet.
-    pub async fn metric(&self, process: &str, name: &str) -> f64 {
+    /// A metric's value, by its name with labels as it is written; none where it is not written yet.
+    pub async fn metric(&self, process: &str, name: &str) -> Option<f64> {
         let (_, text) = self.ops(process, "/metrics").await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
+        line.map(|value| value.parse().expect("a number"))
     }
 
     /// Stops everything, and fails if a secret, the pepper, a password or a payload was logged (I7).

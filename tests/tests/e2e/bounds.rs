@@ -48,7 +48,7 @@ async fn connections() {
     fourth.send(get).await;
     let answer = tokio::spawn(async move { fourth.answer().await });
     eventually("three are open", async || {
-        (world.metric("gateway-1", "runlatch_gateway_connections").await == 3.0).then_some(())
+        (world.metric("gateway-1", "runlatch_gateway_connections").await == Some(3.0)).then_some(())
     })
     .await;
     assert!(!answer.is_finished());
@@ -73,6 +73,13 @@ async fn refusals_reach_their_callers() {
     let mut raw = Raw::connect(&url).await;
     for _ in 0..3 {
         raw.send(head("wrong", 2, "") + "{}").await;
+        let answer = raw.answer().await;
+        assert!(answer.starts_with("HTTP/1.1 401 ") && !answer.contains("connection: close"), "{answer}");
+    }
+    // The same where its length was not announced.
+    let chunked = head("wrong", 0, "transfer-encoding: chunked\r\n").replace("content-length: 0\r\n", "");
+    for _ in 0..2 {
+        raw.send(chunked.clone() + "2\r\n{}\r\n0\r\n\r\n").await;
         let answer = raw.answer().await;
         assert!(answer.starts_with("HTTP/1.1 401 ") && !answer.contains("connection: close"), "{answer}");
     }
@@ -119,6 +126,25 @@ async fn http2() {
     world.send(deploy.delivery("k").secret("wrong").body(vec![b'x'; 300_000])).await.refused(401, "invalid_secret");
     world.send(deploy.delivery("k").body(vec![b'x'; 600_000])).await.refused(413, "payload_too_large");
     world.send(deploy.delivery("k").method("DELETE")).await.refused(405, "method_not_allowed");
+    let head = world.send(deploy.delivery("k").method("HEAD")).await;
+    assert_eq!((head.status, head.text.as_str()), (405, ""));
     assert_eq!(world.only_run().await.id, created.run);
+    world.end().await;
+}
+
+/// Who asks and never reads the answers is cut off, like who says nothing.
+#[tokio::test]
+async fn who_never_reads() {
+    let world = World::with(|builder| builder.gateway(Extra::new().env("RUNLATCH_HEADER_TIMEOUT", "1s"))).await;
+    let mut raw = Raw::connect(&world.stack.url()).await;
+    let many = "GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+    let full = async { while raw.send(&many).await {} };
+    // Until neither side's buffers take any more, or the gateway has had enough.
+    _ = tokio::time::timeout(Duration::from_secs(3), full).await;
+    eventually("it is cut off", async || {
+        // The connection that asks is one of the operators'.
+        (world.metric("gateway-1", "runlatch_gateway_connections").await == Some(0.0)).then_some(())
+    })
+    .await;
     world.end().await;
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{CATALOG, Playbook, World};
+use futures_util::future::join_all;
+use harness::{CATALOG, Playbook, World, eventually};
 
 /// In force within this, from the moment the operator's command has returned.
 const SOON: Duration = Duration::from_secs(1);
@@ -10,15 +11,17 @@ const SOON: Duration = Duration::from_secs(1);
 /// Sends probes to every gateway until each is answered so; fails if that takes longer than it may.
 async fn in_force(world: &World, playbook: &Playbook, status: u16, code: &str) {
     let since = Instant::now();
-    for gateway in 0..world.stack.urls().len() {
+    join_all((0..world.stack.urls().len()).map(async |gateway| {
         loop {
             let answer = world.send(playbook.probe().gateway(gateway)).await;
             if answer.status == status && answer.text.contains(code) {
                 break;
             }
             assert!(since.elapsed() < SOON, "gateway {gateway}: not {status} {code} but {answer:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -55,14 +58,18 @@ async fn within_a_second() {
 
     catalog(&CATALOG.replace("acme.projects.side", "acme.projects.aside")).await;
     // A new project; the old one is still there, since nothing is deleted because a file leaves it out.
-    world.send(deploy.delivery("k1").query("project=aside")).await.created();
+    eventually("the new project is known", async || {
+        let answer = world.send(deploy.delivery("k1").query("project=aside")).await;
+        (answer.status != 422).then(|| answer.created())
+    })
+    .await;
     world.send(deploy.delivery("k2").query("project=side")).await.created();
 
     // A change of the default target does not turn retries into conflicts.
     let before = world.send(deploy.delivery("k3")).await.created();
     catalog(&CATALOG.replacen("project = \"main\"", "project = \"side\"", 1)).await;
     let side = async || world.send(deploy.delivery(&uuid::Uuid::new_v4().to_string())).await.created();
-    harness::eventually("the new default is in force", async || {
+    eventually("the new default is in force", async || {
         side().await;
         world.settled().await;
         world.runs().await.iter().any(|run| run.project == "side" && run.key != "k2").then_some(())
@@ -82,18 +89,14 @@ async fn postgres_may_be_away() {
     assert_eq!(world.send(deploy.delivery("k")).await.replayed(), created);
 
     world.stack.start("postgres").await.expect("starts");
-    harness::eventually("the switch is engaged", async || world.stack.runlatch(&["kill-switch", "on"]).await.ok())
-        .await;
-    harness::eventually("the switch is in force", async || {
-        (world.send(deploy.probe()).await.status == 404).then_some(())
-    })
-    .await;
+    eventually("the switch is engaged", async || world.stack.runlatch(&["kill-switch", "on"]).await.ok()).await;
+    eventually("the switch is in force", async || (world.send(deploy.probe()).await.status == 404).then_some(())).await;
     let (database, connection) =
         tokio_postgres::connect(&world.stack.database_url(local::Role::Operator), tokio_postgres::NoTls)
             .await
             .expect("connects");
     tokio::spawn(connection);
-    harness::eventually("the run is there", async || {
+    eventually("the run is there", async || {
         let row = database.query_one("SELECT count(*) FROM runs WHERE id = $1", &[&created.run]).await.ok()?;
         (row.get::<_, i64>(0) == 1).then_some(())
     })

@@ -1,9 +1,7 @@
 //! The claim table, and the scope of a key: what Redis remembers, and what it does not matter that it forgets.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
-use harness::World;
+use harness::{World, eventually};
 use proto::claim::State;
 use proto::{Claim, Fingerprint, Payload, PlaybookId, RunId, Selector, StreamEpoch, Timestamp};
 use uuid::Uuid;
@@ -11,7 +9,7 @@ use uuid::Uuid;
 /// I2, and half of I1: one 202, one run id, one timestamp, one row.
 #[tokio::test]
 async fn five_hundred_at_once() {
-    let world = Arc::new(World::with(|builder| builder.gateways(2)).await);
+    let world = World::with(|builder| builder.gateways(2)).await;
     let deploy = world.playbook("acme/deploy").await;
     let answers = join_all((0..500).map(|index| world.send(deploy.delivery("k").gateway(index % 2)))).await;
 
@@ -23,13 +21,13 @@ async fn five_hundred_at_once() {
     }
     let run = world.only_run().await;
     assert_eq!((run.id, run.accepted_at), (original.run, original.timestamp));
-    Arc::into_inner(world).expect("the only one").end().await;
+    world.end().await;
 }
 
 /// I4: the losers learn which run won.
 #[tokio::test]
 async fn five_hundred_at_once_of_two_minds() {
-    let world = Arc::new(World::with(|builder| builder.gateways(2)).await);
+    let world = World::with(|builder| builder.gateways(2)).await;
     let deploy = world.playbook("acme/deploy").await;
     let body = |index: usize| format!(r#"{{"mind":{}}}"#, index / 2 % 2);
     let sends = (0..500).map(|index| world.send(deploy.delivery("k").gateway(index % 2).body(body(index))));
@@ -47,7 +45,7 @@ async fn five_hundred_at_once_of_two_minds() {
     let run = world.only_run().await;
     assert_eq!((run.id, run.payload), (original.run, body(winner)));
     assert_eq!(world.count("dead_letters").await, 0);
-    Arc::into_inner(world).expect("the only one").end().await;
+    world.end().await;
 }
 
 /// A key belongs to its playbook, or, where the organization was made so, to the organization.
@@ -124,11 +122,20 @@ async fn redis_decides_nothing_alone() {
     world.set_claim(RunId(created.run), b"\x02 of a later version").await;
     let deferred = world.send(deploy.delivery("k")).await.created();
     assert!(deferred.deferred, "a claim that cannot be read was judged");
+    // Nor is it overwritten. Marks are written in order: after the next one, this one would have been.
+    let next = world.send(deploy.delivery("next")).await.created();
+    world.marked(next.run).await;
+    let claim: Vec<u8> = world.redis(redis::cmd("GET").arg(Claim::redis_key(RunId(created.run)))).await;
+    assert_eq!(claim, b"\x02 of a later version");
+    world.settled().await;
 
     // The key is bound to another payload while Redis has no say: a dead letter says so.
     world.forget().await;
     world.send(deploy.delivery("k").body("{}")).await.created();
-    assert_eq!(world.only_run().await.accepted_at, created.timestamp);
+    world.settled().await;
+    let runs = world.runs().await;
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0].accepted_at, created.timestamp);
     let reason: String =
         world.database.query_one("SELECT reason FROM dead_letters", &[]).await.expect("one dead letter").get(0);
     assert_eq!(reason, "idempotency_conflict");
@@ -150,7 +157,7 @@ async fn a_full_redis_still_reads() {
     assert!(unchecked.deferred);
     world.settled().await;
     assert_eq!(world.count("runs").await, 2);
-    assert_eq!(world.metric("gateway-1", "runlatch_gateway_checks_deferred_total").await, 1.0);
+    assert_eq!(world.metric("gateway-1", "runlatch_gateway_checks_deferred_total").await, Some(1.0));
     world.end().await;
 }
 
@@ -167,5 +174,56 @@ async fn a_claim_lives_as_long_as_its_window() {
     let life: i64 = world.redis(redis::cmd("TTL").arg(Claim::redis_key(RunId(created.run)))).await;
     assert!((90..=100).contains(&life), "{life}");
     assert_ne!(Uuid::nil(), created.run);
+    world.end().await;
+}
+
+/// A stalled Redis must not let a conflicting reuse take the key from who holds it (I4).
+#[tokio::test]
+async fn a_stalled_redis_changes_no_owner() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let created = world.send(deploy.delivery("k")).await.created();
+    world.marked(created.run).await;
+
+    world.redis::<()>(redis::cmd("CLIENT").arg("PAUSE").arg(400).arg("ALL")).await;
+    let other = world.send(deploy.delivery("k").body("{}")).await.created();
+    assert!(other.deferred);
+    // Answered only when the pause is over; the marks of what was published meanwhile come before those of this one.
+    let next = world.send(deploy.delivery("next")).await.created();
+    let last = world.send(deploy.delivery("last")).await.created();
+    assert!(!last.deferred || next.deferred);
+    world.settled().await;
+    eventually("redis answers again", async || {
+        let answer = world.send(deploy.delivery(&uuid::Uuid::new_v4().to_string())).await.created();
+        (!answer.deferred).then_some(answer)
+    })
+    .await;
+    assert_eq!(world.send(deploy.delivery("k")).await.replayed(), created);
+    world.send(deploy.delivery("k").body("{}")).await.conflicts_with(created.run);
+    world.end().await;
+}
+
+/// I5 with Redis gone: one run, whatever is sent; a conflict ends as a dead letter.
+#[tokio::test]
+async fn redis_is_down() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    world.stack.halt("redis").await.expect("halts");
+    let created = world.send(deploy.delivery("k")).await.created();
+    let again = world.send(deploy.delivery("k")).await.created();
+    let other = world.send(deploy.delivery("k").body("{}")).await.created();
+    assert!(created.deferred && again.deferred && other.deferred);
+    assert!(created.run == again.run && again.run == other.run);
+    let run = world.only_run().await;
+    assert_eq!((run.id, run.accepted_at), (created.run, created.timestamp));
+    assert_eq!(world.count("dead_letters").await, 1);
+    assert_eq!(world.metric("gateway-1", "runlatch_gateway_checks_deferred_total").await, Some(3.0));
+
+    world.stack.start("redis").await.expect("starts");
+    eventually("redis is used again", async || {
+        let answer = world.send(deploy.delivery(&uuid::Uuid::new_v4().to_string())).await.created();
+        (!answer.deferred).then_some(())
+    })
+    .await;
     world.end().await;
 }

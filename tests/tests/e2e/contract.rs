@@ -156,7 +156,7 @@ async fn saturated_and_slow() {
     let mut slow = Raw::connect(&world.stack.url()).await;
     assert!(slow.send(head).await);
     eventually("the slow one is in flight", async || {
-        (world.metric("gateway-1", "runlatch_gateway_in_flight").await == 1.0).then_some(())
+        (world.metric("gateway-1", "runlatch_gateway_in_flight").await == Some(1.0)).then_some(())
     })
     .await;
 

@@ -8,5 +8,6 @@ mod contract;
 mod order;
 mod payload;
 mod processes;
+mod queue;
 mod roles;
 mod secrets;
