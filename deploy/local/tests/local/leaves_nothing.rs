@@ -1,7 +1,7 @@
 //! However a stack ends, no process, no directory and no shared memory is left.
 //!
-//! Each test starts a *holder*: this very program, told to run `holder` alone, which starts a stack in a temporary directory
-//! of its own and then ends as it is told.
+//! Each test starts a *holder* (`examples/holder.rs`), which starts a stack in a temporary directory of its own and then
+//! ends as it is told.
 
 use std::{
     fs,
@@ -19,25 +19,13 @@ use crate::{
     traces::{processes, send, shared_memory, wait_until_clean},
 };
 
-/// Not a test: see above.
-#[test]
-#[ignore = "run by the other tests of this file"]
-fn holder() -> Result<()> {
-    let Ok(how) = std::env::var("HOLDER_ENDS_BY") else { return Ok(()) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let stack = servers().start().await?;
-        eprintln!("holding");
-        match how.as_str() {
-            "drop" => drop(stack),
-            "shutdown" => stack.shutdown().await?,
-            "panic" => panic!("as told"),
-            "exit" => std::process::exit(0),
-            "abort" => std::process::abort(),
-            _ => std::future::pending().await,
-        }
-        Ok(())
-    })
+/// A holder that will end so, with its files in `temp`.
+fn holder(how: &str, temp: &TempDir) -> Result<Command> {
+    // This test lies in target/<profile>/deps, the examples beside that.
+    let profile = std::env::current_exe()?.ancestors().nth(2).context("a profile's directory")?.to_owned();
+    let mut command = Command::new(profile.join("examples/holder"));
+    command.arg(how).env("TMPDIR", temp.path()).stdout(Stdio::null());
+    Ok(command)
 }
 
 /// Starts a holder, and returns once it holds a stack.
@@ -45,10 +33,7 @@ fn hold(how: &str) -> Result<(Child, TempDir)> {
     let temp = tempfile::tempdir()?;
     // The user that PostgreSQL runs as must get through.
     fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--exact", "leaves_nothing::holder", "--ignored", "--nocapture"]);
-    command.env("HOLDER_ENDS_BY", how).env("TMPDIR", temp.path()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut holder = command.spawn()?;
+    let mut holder = holder(how, &temp)?.stderr(Stdio::piped()).spawn()?;
     let mut output = BufReader::new(holder.stderr.take().context("it is piped")?).lines();
     output.find(|line| line.as_ref().map_or(true, |line| line == "holding")).context("the holder has failed")??;
     // Read on, or a holder that has something to say ends by SIGPIPE.
@@ -108,10 +93,7 @@ fn its_owner_is_killed_while_it_starts() -> Result<()> {
     for millis in (5..400).step_by(25) {
         let temp = tempfile::tempdir()?;
         fs::set_permissions(temp.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--exact", "leaves_nothing::holder", "--ignored"]);
-        command.env("HOLDER_ENDS_BY", "signal").env("TMPDIR", temp.path()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut holder = command.spawn()?;
+        let mut holder = holder("signal", &temp)?.stderr(Stdio::null()).spawn()?;
         std::thread::sleep(Duration::from_millis(millis));
         holder.kill()?;
         holder.wait()?;
