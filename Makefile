@@ -39,7 +39,7 @@ lint: ## Format, clippy and documentation without a warning; cargo-deny where it
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
-	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check; fi
+	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check bans licenses sources; fi
 
 # Cargo shows what it does only where that takes long: the first time.
 define build
