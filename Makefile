@@ -38,7 +38,7 @@ test: ## Install what is missing, then build and test everything
 lint: ## Format, clippy and documentation without a warning; cargo-deny where it is installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check bans licenses sources; fi
 
 # Cargo shows what it does only where that takes long: the first time.
