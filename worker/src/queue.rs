@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, jetstream::Context};
+use async_nats::{Client, connection::State as Connection, jetstream::Context};
 use futures_util::StreamExt;
 use proto::{
     StreamEpoch,
@@ -95,6 +95,10 @@ impl Queue {
 
     /// Why nothing can be pulled, for readiness.
     pub(crate) fn trouble(&self) -> Option<String> {
+        // Known at once; a request that is not answered only tells after its time-out.
+        if self.client.connection_state() != Connection::Connected {
+            return Some("not connected".to_owned());
+        }
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
