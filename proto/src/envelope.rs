@@ -135,7 +135,8 @@ struct Envelope<'a> {
 /// See [`DecodeError`]; its text names the place, never the content (I7).
 pub fn decode(message: &[u8]) -> Result<Vec<Delivery<'_>>, DecodeError> {
     match serde_json::from_slice::<Envelope<'_>>(message) {
-        Ok(envelope) if envelope.v != VERSION => Err(DecodeError::UnsupportedVersion(envelope.v)),
+        Ok(envelope) if envelope.v > VERSION => Err(DecodeError::UnsupportedVersion(envelope.v)),
+        Ok(envelope) if envelope.v != VERSION => Err(DecodeError::Malformed("there is no version 0".to_owned())),
         Ok(envelope) if envelope.deliveries.is_empty() => Err(DecodeError::Malformed("no deliveries".to_owned())),
         Ok(envelope) => match envelope.deliveries.iter().position(|delivery| !delivery.is_consistent()) {
             Some(index) => Err(DecodeError::Malformed(format!("delivery {index} is not what its ids say"))),
@@ -143,7 +144,7 @@ pub fn decode(message: &[u8]) -> Result<Vec<Delivery<'_>>, DecodeError> {
         },
         // Only now, off the usual path: is it merely newer?
         Err(error) => match serde_json::from_slice::<Head>(message) {
-            Ok(head) if head.v != VERSION => Err(DecodeError::UnsupportedVersion(head.v)),
+            Ok(head) if head.v > VERSION => Err(DecodeError::UnsupportedVersion(head.v)),
             _ => Err(DecodeError::Malformed(place(&error))),
         },
     }

@@ -6,8 +6,20 @@ pub const STREAM: &str = "RUNS";
 /// What the stream listens to. `v1` is the envelope's major version.
 pub const SUBJECTS: &str = "runs.v1.*";
 
-/// The durable consumer that all workers share.
-pub const CONSUMER: &str = "workers";
+/// Name of the durable consumer that all workers share: `workers-<epoch>`.
+///
+/// An ack names stream and consumer, not the stream's incarnation. Under a fixed name, an ack for message 1 of a stream
+/// that was lost would settle message 1 of its successor, which nobody has seen yet (I3); nats-server 2.9.10 does so.
+pub fn consumer(epoch: StreamEpoch) -> String {
+    format!("{CONSUMER_PREFIX}{epoch}")
+}
+
+/// The incarnation of the stream that a consumer of ours is of.
+pub fn epoch_of_consumer(name: &str) -> Option<StreamEpoch> {
+    name.strip_prefix(CONSUMER_PREFIX)?.parse().ok().map(StreamEpoch)
+}
+
+const CONSUMER_PREFIX: &str = "workers-";
 
 /// Header of a message: how many deliveries it carries, so that a queue can be counted without being read.
 pub const COUNT_HEADER: &str = "Runlatch-Count";

@@ -6,7 +6,12 @@ use deadpool_postgres::Object;
 use proto::envelope::Delivery;
 use uuid::Uuid;
 
-use crate::{commit::Settled, outcome::Then, suspect::bigint, trouble::Trouble};
+use crate::{
+    commit::Settled,
+    outcome::Then,
+    suspect::{bigint, raw_identity},
+    trouble::Trouble,
+};
 
 /// Ordered by identity, for the same reason as the runs. No conflict target, which would need the right to read it;
 /// the identity is the only one that can meet its like.
@@ -47,7 +52,7 @@ pub(crate) async fn bury(connection: &Object, settled: &Settled<'_, '_>) -> Resu
         if let Then::Bury(reason, detail) = whole.outcome.then() {
             let message = &messages[whole.message];
             letters.push(Letter {
-                identity: blake3::hash(message.payload()).as_bytes().to_vec(),
+                identity: raw_identity(message),
                 reason,
                 detail,
                 delivery: None,

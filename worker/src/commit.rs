@@ -14,16 +14,19 @@ use crate::{
     message::Message,
     metrics::Metrics,
     outcome::{Outcome, Then},
+    pull::Batch,
     suspect::bigint,
     trouble::Trouble,
 };
 
-/// A worker that is cut off must not keep others waiting for its rows for ever; a large batch must be sorted in memory.
+/// A worker that is cut off must not keep others waiting for its rows for ever; a large batch must be sorted in memory;
+/// and a plan that was made while a table was empty must not go on to read all of it.
 const BEGIN: &str = "
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = '30s';
     SET LOCAL idle_in_transaction_session_timeout = '30s';
     SET LOCAL work_mem = '32MB';
+    SET LOCAL enable_seqscan = off;
     SAVEPOINT batch";
 
 /// From this row `audit` proves that every message of the stream was settled.
@@ -57,11 +60,16 @@ impl<'d, 'a> Settled<'d, 'a> {
 
 /// The proof that a batch's outcomes are in Postgres. Only [`commit`] makes one, after COMMIT was answered.
 pub(crate) struct Committed<'a> {
+    batch: &'a Batch,
     messages: &'a [Message],
     put_back: HashSet<usize>,
 }
 
 impl<'a> Committed<'a> {
+    pub(crate) fn batch(&self) -> &'a Batch {
+        self.batch
+    }
+
     /// Messages of which every delivery has its outcome committed.
     pub(crate) fn settled(&self) -> impl Iterator<Item = &'a Message> {
         self.messages.iter().enumerate().filter(|(index, _)| !self.put_back.contains(index)).map(|(_, message)| message)
@@ -79,7 +87,8 @@ pub(crate) async fn commit<'a>(
     database: &Database,
     metrics: &Metrics,
 ) -> Result<Committed<'a>, GivenUp> {
-    let messages = decoded.batch().messages();
+    let batch = decoded.batch();
+    let messages = batch.messages();
     let put_back = decoded.wholes().iter().filter(|whole| matches!(whole.outcome.then(), Then::PutBack));
     let put_back: HashSet<usize> = put_back.map(|whole| whole.message).collect();
     let settled = messages.iter().enumerate().filter(|(index, _)| !put_back.contains(index));
@@ -97,7 +106,7 @@ pub(crate) async fn commit<'a>(
         };
         metrics.count(database.insist(attempt).await?.all());
     }
-    Ok(Committed { messages, put_back })
+    Ok(Committed { batch, messages, put_back })
 }
 
 /// If the connection breaks during COMMIT nobody knows whether it happened. The next attempt does: where it did, it

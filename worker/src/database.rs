@@ -102,6 +102,8 @@ impl Database {
                 () = self.give_up.cancelled() => return Err(GivenUp),
             }
             if Instant::now() >= until {
+                // Another worker's to try. Whether this one is well, its next batch will tell.
+                self.change(|health| health.write = None);
                 return Err(GivenUp);
             }
         }
@@ -133,6 +135,10 @@ impl Database {
     async fn ask(&self) -> Result<(), Trouble> {
         let connection = self.connection().await?;
         connection.batch_execute("SELECT id, fingerprint FROM runs LIMIT 0").await?;
+        let row = connection.query_one("SELECT current_setting('transaction_read_only') = 'on'", &[]).await?;
+        if row.try_get(0)? {
+            return Err(Trouble::Connection("it takes no writes (transaction_read_only)".to_owned()));
+        }
         connection.keep();
         Ok(())
     }

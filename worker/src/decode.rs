@@ -39,13 +39,14 @@ impl<'a> Decoded<'a> {
     }
 }
 
-/// Reads what may be read.
+/// Reads what may be read. A message is read whole or not at all: one delivery in it that is not what it should be means
+/// that the message was altered on its way, and then none of its neighbours can be trusted.
 pub(crate) fn decode<'a>(cleared: Cleared<'a>) -> Decoded<'a> {
     let batch = cleared.batch();
     let (mut items, mut wholes) = (Vec::new(), Vec::new());
     for (message, content) in batch.messages().iter().map(Message::payload).enumerate() {
-        let outcome = match cleared.poison().map(Outcome::Poison) {
-            Some(poison) => poison,
+        let outcome = match cleared.verdict() {
+            Some(verdict) => verdict.clone(),
             None => match envelope::decode(content) {
                 Ok(deliveries) => {
                     items.extend(deliveries.into_iter().map(|delivery| Item { message, delivery }));

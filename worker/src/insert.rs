@@ -133,7 +133,7 @@ pub(crate) async fn insert(
         };
         match inserted {
             Ok(created) => {
-                // A new savepoint of the same name hides the one before; what has been inserted stays.
+                // What has been inserted stays, whatever the next range meets.
                 if !ranges.is_empty() {
                     connection.batch_execute("RELEASE SAVEPOINT batch; SAVEPOINT batch").await?;
                 }

@@ -1,6 +1,7 @@
 //! Step 2 of the transaction: what became of the deliveries that were not inserted.
 
 use deadpool_postgres::Object;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::{decode::Item, outcome::Outcome, trouble::Trouble};
@@ -43,8 +44,12 @@ async fn decide(connection: &Object, items: &[&Item<'_>]) -> Result<Vec<Outcome>
     let templates: Vec<Uuid> = items.iter().map(|item| item.delivery.template_id.0).collect();
     let fingerprints: Vec<&[u8]> = items.iter().map(|item| item.delivery.fingerprint.0.as_slice()).collect();
     let statement = connection.prepare_cached(LOOKUP).await?;
-    let rows =
-        connection.query(&statement, &[&ids, &organizations, &playbooks, &projects, &templates, &fingerprints]).await?;
+    let parameters: [&(dyn ToSql + Sync); 6] = [&ids, &organizations, &playbooks, &projects, &templates, &fingerprints];
+    // An index look-up for each delivery, however large the tables have grown since the plan was made.
+    let plan = connection.batch_execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off");
+    let (plan, rows) = tokio::join!(plan, connection.query(&statement, &parameters));
+    plan?;
+    let rows = rows?;
     let outcomes = rows.iter().map(|row| {
         let same: Option<bool> = row.try_get(0)?;
         let buried: Option<String> = row.try_get(1)?;

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use async_nats::jetstream::{self, AckKind};
+use proto::{StreamEpoch, queue};
 
 use crate::commit::Committed;
 
@@ -13,8 +14,8 @@ pub(crate) struct Message {
     pub(crate) sequence: u64,
     /// How often the broker has given it to a worker, this time included.
     pub(crate) delivered: i64,
-    /// When the broker took it, in nanoseconds since 1970 by the broker's clock.
-    pub(crate) published: i128,
+    /// Which incarnation of the stream it is of, by the name of its consumer.
+    pub(crate) epoch: StreamEpoch,
 }
 
 /// A broker that cannot be told something forgets, and gives the message to a worker again. That is safe, so no
@@ -24,12 +25,13 @@ fn unheard(error: impl fmt::Display) {
 }
 
 impl Message {
-    /// `None` where the message did not come from a JetStream consumer.
+    /// `None` where the message did not come from a consumer of ours.
     pub(crate) fn new(message: async_nats::Message, context: &jetstream::Context) -> Option<Self> {
         let inner = jetstream::Message { message, context: context.clone() };
         let info = inner.info().ok()?;
-        let (sequence, delivered, published) = (info.stream_sequence, info.delivered, info.published);
-        Some(Self { inner, sequence, delivered, published: published.unix_timestamp_nanos() })
+        let (sequence, delivered) = (info.stream_sequence, info.delivered);
+        let epoch = queue::epoch_of_consumer(info.consumer)?;
+        Some(Self { inner, sequence, delivered, epoch })
     }
 
     /// What was published.

@@ -72,6 +72,7 @@ impl Lane {
             tracing::error!(sequence = message.sequence, "a message needs a newer worker; put back");
             self.metrics.unsupported_versions.inc();
             message.put_back(TOO_NEW).await;
+            suspect::forget(committed.batch(), &self.database);
         }
     }
 
@@ -96,7 +97,7 @@ impl Lane {
         }
         // Only the first was begun.
         if let Some(batch) = batches.first() {
-            suspect::forgive(batch, &self.database).await;
+            suspect::forgive(batch, &self.database);
         }
     }
 }

@@ -13,7 +13,7 @@ use async_nats::{PublishError, StatusCode, Subject, Subscriber};
 use futures_util::StreamExt;
 use proto::{
     StreamEpoch,
-    queue::{CONSUMER, STREAM},
+    queue::{STREAM, consumer},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -87,7 +87,7 @@ impl Puller {
     /// Must not be dropped half-way.
     pub(crate) async fn pull(&mut self, attached: Attached) -> Vec<Batch> {
         let began = Instant::now();
-        let (messages, end) = self.request().await;
+        let (messages, end) = self.request(attached.epoch).await;
         if let End::Doubtful = end {
             self.queue.doubt();
         }
@@ -98,14 +98,14 @@ impl Puller {
         } else {
             self.turned_away = 0;
         }
-        self.batches(messages, attached).await
+        batches(messages)
     }
 
-    async fn request(&mut self) -> (Vec<Message>, End) {
+    async fn request(&mut self, epoch: StreamEpoch) -> (Vec<Message>, End) {
         self.requests += 1;
         let reply = Subject::from(format!("{}.{}", self.inbox, self.requests));
         let mut messages = Vec::new();
-        if self.send(reply.clone()).await.is_err() {
+        if self.send(epoch, reply.clone()).await.is_err() {
             return (messages, End::Doubtful);
         }
         let patience = Instant::now() + EXPIRES + GRACE;
@@ -133,31 +133,31 @@ impl Puller {
         (messages, End::Served)
     }
 
-    async fn send(&self, reply: Subject) -> Result<(), PublishError> {
+    async fn send(&self, epoch: StreamEpoch, reply: Subject) -> Result<(), PublishError> {
         // One message must always fit, with its subjects and headers, or it would never be given to anybody.
         let bytes = self.bytes.max(self.queue.client.max_payload() + 4096);
         let (messages, expires) = (self.messages, EXPIRES.as_nanos());
         let request = format!(r#"{{"batch":{messages},"max_bytes":{bytes},"expires":{expires},"no_wait":true}}"#);
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}");
+        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{}", consumer(epoch));
         self.queue.client.publish_with_reply(subject, reply, request.into()).await
     }
+}
 
-    async fn batches(&self, messages: Vec<Message>, before: Attached) -> Vec<Batch> {
-        let mut batches: Vec<Batch> = Vec::new();
-        let mut suspects = Vec::new();
-        let now = if messages.is_empty() { before } else { self.queue.attached_after(before).await };
-        for message in messages {
-            let epoch = if now.could_hold(message.published) { now.epoch } else { before.epoch };
-            if message.delivered >= SUSPECT_FROM {
-                suspects.push(Batch { epoch, messages: vec![message], suspect: true });
-            } else if let Some(batch) = batches.last_mut().filter(|batch| batch.epoch == epoch) {
-                batch.messages.push(message);
-            } else {
-                batches.push(Batch { epoch, messages: vec![message], suspect: false });
-            }
+/// Suspects each alone; the others together, but for what a late answer brings of a stream that was lost.
+fn batches(messages: Vec<Message>) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
+    let mut suspects = Vec::new();
+    for message in messages {
+        let epoch = message.epoch;
+        if message.delivered >= SUSPECT_FROM {
+            suspects.push(Batch { epoch, messages: vec![message], suspect: true });
+        } else if let Some(batch) = batches.last_mut().filter(|batch| batch.epoch == epoch) {
+            batch.messages.push(message);
+        } else {
+            batches.push(Batch { epoch, messages: vec![message], suspect: false });
         }
-        // Suspects last: one of them may end this process, and the others should be settled by then.
-        batches.append(&mut suspects);
-        batches
     }
+    // Suspects last: one of them may end this process, and the others should be settled by then.
+    batches.append(&mut suspects);
+    batches
 }

@@ -5,9 +5,8 @@
 //!  (unknown) ───────────────▶ Attached{epoch} ─────────────────────────────────────────────────────▶ (unknown)
 //! ```
 //!
-//! Lanes pull only while it is known. Sequences mean nothing without the stream's epoch, and a stream that another
-//! worker made anew answers a pull as the old one did; so whatever hints at a new stream makes the epoch unknown,
-//! and a batch asks again *after* it was pulled.
+//! Lanes pull only while it is known. Sequences mean nothing without the stream's epoch, so the consumer is named after
+//! it: what is pulled and what is acked under that name is of that stream and no other.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,10 +15,7 @@ use std::{
 
 use async_nats::{Client, connection::State as Connection, jetstream::Context};
 use futures_util::StreamExt;
-use proto::{
-    StreamEpoch,
-    queue::{CONSUMER, STREAM},
-};
+use proto::{StreamEpoch, queue::STREAM};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -31,26 +27,15 @@ use crate::{config::Config, database::Database, metrics::Metrics, stream};
 const LOOK: Duration = Duration::from_secs(2);
 /// Pause after a failed attempt to attach.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long a batch in hand waits for an epoch in doubt. Longer, and a broker that is away would keep Postgres from
-/// getting what is already here.
-const DOUBT: Duration = Duration::from_secs(2);
-
 /// A stream and consumer that are there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Attached {
     /// The stream's epoch.
     pub(crate) epoch: StreamEpoch,
-    /// The same moment in nanoseconds since 1970: no message of this stream was published before it.
+    /// The same moment in nanoseconds since 1970.
     created: i128,
     /// Ack wait in force.
     pub(crate) ack_wait: Duration,
-}
-
-impl Attached {
-    /// Whether a message that was published then can be of this stream.
-    pub(crate) fn could_hold(&self, published: i128) -> bool {
-        published >= self.created
-    }
 }
 
 /// Shared by all lanes.
@@ -81,11 +66,6 @@ impl Queue {
             // Cannot fail: the sender is in `self`.
             _ = attached.changed().await;
         }
-    }
-
-    /// What is attached now that messages have been pulled while `before` was.
-    pub(crate) async fn attached_after(&self, before: Attached) -> Attached {
-        timeout(DOUBT, self.attached()).await.unwrap_or(before)
     }
 
     /// Something happened after which stream and consumer may be others than before, or gone.
@@ -150,7 +130,7 @@ impl Queue {
             (true, _, true) => {
                 tracing::error!(%epoch, "made stream {STREAM} anew: what the old one held comes back by retries only");
             }
-            (false, true, _) => tracing::error!("made consumer {CONSUMER} anew: what was in hand comes again"),
+            (false, true, _) => tracing::error!("made the consumer anew: what was in hand comes again"),
             (false, false, _) => {}
         }
         Ok(Attached { epoch, created, ack_wait: found.ack_wait })

@@ -11,7 +11,8 @@ use async_nats::{
         stream::{Config as StreamConfig, DiscardPolicy, Info, RetentionPolicy, StorageType},
     },
 };
-use proto::queue::{CONSUMER, STREAM, SUBJECTS};
+use proto::StreamEpoch;
+use proto::queue::{STREAM, SUBJECTS, consumer};
 
 use crate::config::Config;
 
@@ -46,14 +47,19 @@ pub(crate) async fn find(context: &Context, config: &Config, strict: bool) -> Re
     if let Some(reason) = unfit(&stream.config) {
         return Err(Trouble::Unfit(reason));
     }
-    let consumer = match context.get_stream_no_info(STREAM).await?.consumer_info(CONSUMER).await {
+    let found = match context.get_stream_no_info(STREAM).await?.consumer_info(name(&stream)).await {
         Ok(info) => info.config,
         Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let wanted = wanted_consumer(config);
-    let same = (consumer.ack_wait, consumer.max_ack_pending) == (wanted.ack_wait, wanted.max_ack_pending);
-    let found = Found { stream, ack_wait: consumer.ack_wait, made_stream: false, made_consumer: false };
+    let wanted = wanted_consumer(config, &stream);
+    // Whoever has changed these has changed what becomes of a message that is not acked.
+    let safe = found.ack_policy == wanted.ack_policy && found.max_deliver < 1 && found.filter_subject.is_empty();
+    let same = (found.ack_wait, found.max_ack_pending) == (wanted.ack_wait, wanted.max_ack_pending);
+    if !safe {
+        return Err(Trouble::Unfit("its consumer is not what workers make: delete it"));
+    }
+    let found = Found { stream, ack_wait: found.ack_wait, made_stream: false, made_consumer: false };
     Ok((same || !strict).then_some(found))
 }
 
@@ -67,12 +73,12 @@ pub(crate) async fn make(context: &Context, config: &Config) -> Result<Found, Tr
     if let Some(reason) = unfit(&stream.config) {
         return Err(Trouble::Unfit(reason));
     }
-    let made_consumer = match context.get_stream_no_info(STREAM).await?.consumer_info(CONSUMER).await {
+    let made_consumer = match context.get_stream_no_info(STREAM).await?.consumer_info(name(&stream)).await {
         Ok(_) => false,
         Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => true,
         Err(error) => return Err(error.into()),
     };
-    let consumer = context.create_consumer_on_stream(wanted_consumer(config), STREAM).await?;
+    let consumer = context.create_consumer_on_stream(wanted_consumer(config, &stream), STREAM).await?;
     Ok(Found { stream, ack_wait: consumer.cached_info().config.ack_wait, made_stream, made_consumer })
 }
 
@@ -98,14 +104,21 @@ fn unfit(config: &StreamConfig) -> Option<&'static str> {
         (config.discard == DiscardPolicy::New, "it discards old messages when it is full"),
         (config.storage == StorageType::File, "its storage is not files"),
         (config.max_age.is_zero(), "its messages age out"),
+        (config.max_bytes <= 0, "it is bounded by bytes, which older servers keep to by deleting (nats-server#4771)"),
+        (config.max_messages_per_subject <= 0, "it is bounded by messages per subject"),
+        (!config.no_ack, "it acknowledges nothing"),
         (config.subjects.iter().any(|subject| subject == SUBJECTS), "it does not listen to the workers' subjects"),
     ];
     checks.iter().find(|(fit, _)| !fit).map(|(_, reason)| *reason)
 }
 
-fn wanted_consumer(config: &Config) -> pull::Config {
+fn name(stream: &Info) -> String {
+    consumer(StreamEpoch::from_unix_nanos(stream.created.unix_timestamp_nanos()))
+}
+
+fn wanted_consumer(config: &Config, stream: &Info) -> pull::Config {
     pull::Config {
-        durable_name: Some(CONSUMER.to_owned()),
+        durable_name: Some(name(stream)),
         ack_policy: AckPolicy::Explicit,
         ack_wait: config.ack_wait,
         // Never given up by count: an outage redelivers without end, and what kills workers is counted in Postgres.

@@ -3,7 +3,7 @@
 use local::{Extra, Stack};
 use proto::queue;
 
-use crate::world::{WORKER, World, connect, until};
+use crate::world::{WORKER, World, connect, consumer, until};
 
 fn numbered(world: &World, from: usize, to: usize) -> Vec<proto::envelope::Encoded> {
     (from..to).map(|i| world.encoded(&format!("k{i}"), "{}")).collect()
@@ -14,7 +14,7 @@ fn numbered(world: &World, from: usize, to: usize) -> Vec<proto::envelope::Encod
 async fn delete_and_wait_for_another(world: &World) -> i128 {
     let made = || async {
         let stream = world.jetstream.get_stream(queue::STREAM).await.ok()?;
-        stream.consumer_info(queue::CONSUMER).await.ok()?;
+        stream.consumer_info(consumer(&stream)).await.ok()?;
         Some(stream.cached_info().created.unix_timestamp_nanos())
     };
     let old = made().await.expect("a stream");
@@ -59,11 +59,34 @@ async fn sequences_are_recorded_under_the_new_epoch_although_another_worker_made
     assert_eq!(world.count("SELECT count(*) FROM runs").await, 20);
 }
 
+/// An ack says nothing of the stream's incarnation but by the consumer's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn acks_of_a_lost_stream_settle_nothing_of_its_successor() {
+    let world = World::new().await;
+    let mut rival = connect(&world.stack).await;
+    let lock = rival.transaction().await.expect("a transaction");
+    lock.batch_execute("LOCK TABLE runs IN EXCLUSIVE MODE").await.expect("locked");
+    world.publish(&numbered(&world, 0, 1)).await;
+    world.publish(&numbered(&world, 1, 2)).await;
+    until("both are in hand", || async {
+        let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
+        stream.consumer_info(consumer(&stream)).await.expect("the consumer").num_ack_pending == 2
+    })
+    .await;
+    delete_and_wait_for_another(&world).await;
+    for next in 2..5 {
+        world.publish(&numbered(&world, next, next + 1)).await;
+    }
+    lock.commit().await.expect("released");
+    world.drained().await;
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 5);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_deleted_under_a_worker_is_made_anew_and_works_on() {
     let world = World::new().await;
     let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
-    stream.delete_consumer(queue::CONSUMER).await.expect("deleted");
+    stream.delete_consumer(&consumer(&stream)).await.expect("deleted");
     world.publish(&numbered(&world, 0, 10)).await;
     world.drained().await;
     assert_eq!(world.settled().await, (10, 0, 0));
@@ -102,7 +125,7 @@ async fn a_postgres_outage_loses_nothing_and_counts_against_nothing() {
     }
     until("some are in hand", || async {
         let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
-        stream.consumer_info(queue::CONSUMER).await.expect("the consumer").num_ack_pending > 0
+        stream.consumer_info(consumer(&stream)).await.expect("the consumer").num_ack_pending > 0
     })
     .await;
     world.stack.halt("postgres").await.expect("halted");

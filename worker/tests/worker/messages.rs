@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use local::{Extra, Stack};
 use proto::queue;
 
-use crate::world::{WORKER, World, until};
+use crate::world::{WORKER, World, consumer, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_message_is_a_dead_letter_with_its_bytes_and_settles_again() {
@@ -46,7 +46,7 @@ async fn a_message_for_newer_workers_is_put_back_and_not_settled() {
 /// Takes the only message out of the consumer as a worker would, and gives it back without having settled it.
 async fn deliver_in_vain(world: &World, times: u32) {
     let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
-    let consumer: PullConsumer = stream.get_consumer(queue::CONSUMER).await.expect("the consumer");
+    let consumer: PullConsumer = stream.get_consumer(&consumer(&stream)).await.expect("the consumer");
     let mut delivered = 0;
     while delivered < times {
         // May find nothing yet: giving back takes effect a little later.
@@ -82,7 +82,8 @@ async fn a_message_that_came_back_is_tried_alone_and_then_forgotten() {
 async fn a_message_begun_five_times_in_vain_is_a_dead_letter_unread() {
     let world = World::new().await;
     world.stack.stop(WORKER).await.expect("stopped");
-    let sequence = world.publish(&[world.encoded("killer", "{}")]).await;
+    let killer = [world.encoded("killer", "{}")];
+    let sequence = world.publish(&killer).await;
     deliver_in_vain(&world, 3).await;
     let info = world.jetstream.get_stream(queue::STREAM).await.expect("the stream").cached_info().clone();
     let epoch = i64::try_from(info.created.unix_timestamp_nanos() / 1000).expect("fits");
@@ -95,4 +96,39 @@ async fn a_message_begun_five_times_in_vain_is_a_dead_letter_unread() {
     assert_eq!(world.settled().await, (0, 0, 1));
     assert_eq!(world.count("SELECT count(*) FROM suspect_messages").await, 0);
     assert_eq!(world.count("SELECT count(*) FROM runs").await, 0);
+
+    // Its ack may get lost. What comes back then is settled as the dead letter that it is: not begun five times more,
+    // and never a run beside it.
+    world.stack.stop(WORKER).await.expect("stopped");
+    world.publish(&killer).await;
+    deliver_in_vain(&world, 3).await;
+    world.stack.start(WORKER).await.expect("started");
+    world.drained().await;
+    assert_eq!(world.reasons().await, ["poison_message"]);
+    assert_eq!(world.settled().await, (0, 0, 2));
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_for_newer_workers_never_becomes_poison() {
+    let world = World::new().await;
+    world.stack.stop(WORKER).await.expect("stopped");
+    world.publish_raw(br#"{"v":2,"anything":[]}"#).await;
+    deliver_in_vain(&world, 3).await;
+    world.stack.start(WORKER).await.expect("started");
+    until("it is put back", || async {
+        world.metric(WORKER, "runlatch_worker_unsupported_versions_total").await >= 1.0
+    })
+    .await;
+    until("no attempt is counted", || async { world.count("SELECT count(*) FROM suspect_messages").await == 0 }).await;
+    assert!(world.stack.log(WORKER).contains("attempts=1"), "it was not even suspected");
+    assert!(world.reasons().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_version_before_the_first() {
+    let world = World::new().await;
+    world.publish_raw(br#"{"v":0,"deliveries":[]}"#).await;
+    world.drained().await;
+    assert_eq!(world.reasons().await, ["malformed_message"]);
 }

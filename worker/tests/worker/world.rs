@@ -167,6 +167,12 @@ impl World {
     }
 }
 
+/// Name of the consumer of this incarnation of the stream.
+pub(crate) fn consumer(stream: &async_nats::jetstream::stream::Stream) -> String {
+    let created = stream.cached_info().created.unix_timestamp_nanos();
+    queue::consumer(proto::StreamEpoch::from_unix_nanos(created))
+}
+
 pub(crate) async fn connect(stack: &Stack) -> tokio_postgres::Client {
     let (database, connection) =
         tokio_postgres::connect(&stack.database_url(Role::Superuser), NoTls).await.expect("postgres");
