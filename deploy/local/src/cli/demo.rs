@@ -71,7 +71,8 @@ impl Demo {
 
 /// All rows of this key, once there is one.
 pub(crate) async fn rows(stack: &Stack, key: &str) -> Result<Vec<Row>> {
-    let (client, connection) = tokio_postgres::connect(&stack.database_url(Role::Owner), tokio_postgres::NoTls).await?;
+    let (client, connection) =
+        tokio_postgres::connect(&stack.database_url(Role::Operator), tokio_postgres::NoTls).await?;
     // It ends with the client; what goes wrong with it, the query says.
     tokio::spawn(connection);
     let columns = COLUMNS.map(|column| format!("{column}::text")).join(", ");

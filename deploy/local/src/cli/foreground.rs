@@ -72,7 +72,7 @@ async fn show(stack: &Stack, demo: &Demo) -> Result<()> {
     line(&format!("\n{}\n", bold("Try it")));
     line(&format!("  {}", demo.curl(&url)));
     line("");
-    line(&format!("  psql '{}' -c 'SELECT * FROM runs'", stack.database_url(Role::Owner)));
+    line(&format!("  psql '{}' -c 'SELECT * FROM runs'", stack.database_url(Role::Operator)));
     line("");
     for process in stack.processes() {
         let serves =

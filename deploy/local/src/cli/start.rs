@@ -21,9 +21,9 @@ pub(crate) async fn start(size: Size) -> Result<(Stack, Demo)> {
 
 /// The settings of gateways and workers that were in the environment of `run` or `up`, but for those that are the stack's own.
 fn settings() -> Extra {
-    const OWN: [&str; 3] = ["RUNLATCH_LISTEN", "RUNLATCH_OPS_LISTEN", "RUNLATCH_PEPPER"];
+    const OWN: [&str; 4] = ["RUNLATCH_LISTEN", "RUNLATCH_OPS_LISTEN", "RUNLATCH_PEPPER", "RUNLATCH_PEPPER_FILE"];
     std::env::vars()
-        .filter(|(name, _)| name == "RUST_LOG" || name.starts_with("RUNLATCH_"))
+        .filter(|(name, _)| name.starts_with("RUNLATCH_"))
         .filter(|(name, _)| !OWN.contains(&name.as_str()))
         .fold(Extra::new(), |extra, (name, value)| extra.env(name, value))
 }
