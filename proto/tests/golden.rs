@@ -237,3 +237,16 @@ fn a_payload_that_is_no_object_is_refused_whatever_its_fingerprint() {
     let error = envelope::decode(format!(r#"{{"v":1,"deliveries":[{altered}]}}"#).as_bytes()).unwrap_err();
     assert!(error.to_string().starts_with("malformed envelope: Data error at line 1 column "), "{error}");
 }
+
+#[test]
+fn names_of_the_queue() {
+    assert_eq!(
+        (proto::queue::STREAM, proto::queue::SUBJECTS, proto::queue::COUNT_HEADER),
+        ("RUNS", "runs.v1.*", "Runlatch-Count")
+    );
+    assert_eq!(proto::queue::subject(0), "runs.v1.0");
+    let epoch = proto::StreamEpoch(1_795_451_880_426_619);
+    assert_eq!(proto::queue::consumer(epoch), "workers-1795451880426619");
+    assert_eq!(proto::queue::epoch_of_consumer("workers-1795451880426619"), Some(epoch));
+    assert_eq!(["workers", "workers-", "workers-x", "others-1"].map(proto::queue::epoch_of_consumer), [None; 4]);
+}
