@@ -41,6 +41,15 @@ async fn within_a_second() {
     let one = Playbook::new("globex/one", &world.note(world.stack.secret("globex/one").await.expect("a secret")));
     in_force(&world, &one, open.0, open.1).await;
 
+    // Revoked, a secret opens nothing; the other still does.
+    let first = "SELECT webhook_secrets.id::text FROM webhook_secrets JOIN playbooks ON playbooks.id = playbook_id
+                 WHERE playbooks.slug = 'deploy' ORDER BY webhook_secrets.created_at LIMIT 1";
+    let first: String = world.database.query_one(first, &[]).await.expect("the first secret").get(0);
+    operator(&["secret", "revoke", &first]).await;
+    in_force(&world, &deploy, 401, "invalid_secret").await;
+    let deploy = Playbook::new("acme/deploy", &second);
+    in_force(&world, &deploy, open.0, open.1).await;
+
     for (scope, others) in [(&["acme"][..], open), (&[][..], (404, "kill_switch_engaged"))] {
         operator(&[&["kill-switch", "on"], scope].concat()).await;
         in_force(&world, &deploy, 404, "kill_switch_engaged").await;
@@ -64,6 +73,12 @@ async fn within_a_second() {
     })
     .await;
     world.send(deploy.delivery("k2").query("project=side")).await.created();
+    catalog(&CATALOG.replace("acme.templates.fancy", "acme.templates.fresh")).await;
+    eventually("the new template is known", async || {
+        let answer = world.send(deploy.delivery("k4").query("template=fresh")).await;
+        (answer.status != 422).then(|| answer.created())
+    })
+    .await;
 
     // A change of the default target does not turn retries into conflicts.
     let before = world.send(deploy.delivery("k3")).await.created();
@@ -76,6 +91,21 @@ async fn within_a_second() {
     })
     .await;
     assert_eq!(world.send(deploy.delivery("k3")).await.replayed(), before);
+
+    // An organization that is renamed is no longer found under its old name.
+    let rename = "UPDATE organizations SET slug = 'initech' WHERE slug = 'globex'";
+    world.database.batch_execute(rename).await.expect("renamed");
+    in_force(&world, &Playbook::new("initech/one", &one.secret), open.0, open.1).await;
+    in_force(&world, &one, 404, "not_found").await;
+
+    // What says of no organization that it changed may have changed them all.
+    let (owner, connection) =
+        tokio_postgres::connect(&world.stack.database_url(local::Role::Owner), tokio_postgres::NoTls)
+            .await
+            .expect("connects");
+    tokio::spawn(connection);
+    owner.batch_execute("TRUNCATE webhook_secrets").await.expect("truncates");
+    in_force(&world, &deploy, 401, "invalid_secret").await;
     world.end().await;
 }
 
