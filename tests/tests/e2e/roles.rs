@@ -57,6 +57,24 @@ const FORBIDDEN: &[(Role, &[&str])] = &[
     ),
 ];
 
+/// Role, privilege, and on what.
+const GRANTED: &[&str] = &[
+    "runlatch_gateway SELECT kill_switches organizations playbooks projects templates webhook_secrets",
+    "runlatch_operator DELETE kill_switches",
+    "runlatch_operator INSERT kill_switches organizations playbooks projects templates webhook_secrets",
+    "runlatch_operator SELECT dead_letters kill_switches organizations playbooks projects \
+     refinery_schema_history runs settled_sequences suspect_messages templates webhook_secrets",
+    "runlatch_operator UPDATE organizations.name organizations.slug playbooks.enabled playbooks.name \
+     playbooks.project_id playbooks.slug playbooks.template_id projects.name projects.slug templates.name \
+     templates.slug webhook_secrets.revoked_at",
+    "runlatch_worker DELETE suspect_messages",
+    "runlatch_worker INSERT dead_letters runs settled_sequences suspect_messages",
+    "runlatch_worker SELECT dead_letters.identity dead_letters.reason playbooks.id playbooks.organization_id \
+     projects.id projects.organization_id runs.fingerprint runs.id suspect_messages templates.id \
+     templates.organization_id",
+    "runlatch_worker UPDATE suspect_messages",
+];
+
 #[tokio::test]
 async fn no_more_than_needed() {
     let world = World::with(|builder| builder.gateways(0).workers(0)).await;
@@ -71,6 +89,31 @@ async fn no_more_than_needed() {
             assert_eq!(code, &SqlState::INSUFFICIENT_PRIVILEGE, "{role:?}: {statement}: {error}");
         }
     }
+    world.end().await;
+}
+
+/// Nothing was granted that is not here, to whomever.
+#[tokio::test]
+async fn what_is_granted() {
+    let world = World::with(|builder| builder.gateways(0).workers(0)).await;
+    let rows = world
+        .database
+        .query(
+            "SELECT concat_ws(' ', role, privilege, string_agg(thing, ' ' ORDER BY thing COLLATE \"C\")) FROM (
+                 SELECT grantee::regrole AS role, privilege_type AS privilege, relname::text AS thing
+                 FROM pg_class, aclexplode(relacl)
+                 WHERE relnamespace = 'public'::regnamespace AND grantee <> relowner
+                 UNION ALL
+                 SELECT grantee::regrole, privilege_type, relname || '.' || attname
+                 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid, aclexplode(attacl)
+                 WHERE relnamespace = 'public'::regnamespace
+             ) AS granted GROUP BY role, privilege ORDER BY role::text, privilege",
+            &[],
+        )
+        .await
+        .expect("rows");
+    let granted: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(granted, GRANTED);
     world.end().await;
 }
 
