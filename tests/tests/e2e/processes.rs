@@ -163,7 +163,8 @@ async fn bad_configuration() {
 /// The deadline holds, whoever is in the way: a caller within a request's head, and a broker that does not answer.
 #[tokio::test]
 async fn a_gateway_stops_in_time() {
-    let deadline = Extra::new().env("RUNLATCH_SHUTDOWN_DEADLINE", "3s");
+    // The broker would be waited for a good deal longer than that.
+    let deadline = Extra::new().env("RUNLATCH_SHUTDOWN_DEADLINE", "3s").env("RUNLATCH_PUBLISH_TIMEOUT", "30s");
     let world = World::with(|builder| builder.gateway(deadline)).await;
     let deploy = world.playbook("acme/deploy").await;
     let mut partial = Raw::connect(&world.stack.url()).await;
