@@ -135,7 +135,8 @@ impl Queue {
 
     /// The broker's largest message, in bytes, headers included; none before the first connection.
     pub fn max_payload(&self) -> Option<usize> {
-        (self.client.connection_state() == Connection::Connected).then(|| self.client.server_info().max_payload)
+        // Not by the connection's state, which is `Connected` a moment before the server's settings are there to be read.
+        self.client.try_server_info().map(|info| info.max_payload)
     }
 
     pub(crate) fn jetstream(&self) -> &jetstream::Context {
