@@ -148,8 +148,9 @@ async fn a_commit_that_takes_longer_than_the_ack_wait_is_not_given_to_another_la
     let lock = rival.transaction().await.expect("a transaction");
     lock.batch_execute("LOCK TABLE runs IN EXCLUSIVE MODE").await.expect("locked");
     world.publish(&numbered(&world, 0, 10)).await;
-    // The one thing to wait for here is time itself: the other lane pulls all the while.
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE wait_event_type = 'Lock' AND now() - xact_start > interval '4 seconds'";
+    until("a commit has waited for four times the ack wait", || async { world.count(waiting).await > 0 }).await;
     lock.commit().await.expect("released");
     world.drained().await;
     assert_eq!(world.settled().await, (10, 0, 0));
