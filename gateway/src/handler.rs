@@ -1,13 +1,16 @@
 //! One delivery, from request to answer, in the order in which it happens.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Request, request::Parts};
 use hyper::body::Incoming;
+use prometheus_client::metrics::histogram::Histogram;
+use proto::claim::State;
 use proto::envelope::Delivery;
 use proto::secret::Pepper;
-use proto::{Claim, Fingerprint, Payload, Selector, Timestamp, claim};
+use proto::{Claim, Fingerprint, Payload, RunId, Selector, Timestamp};
 
 use crate::admission::Admission;
 use crate::auth::{Caller, Target, authenticate};
@@ -50,54 +53,23 @@ pub async fn handle(gateway: &Gateway, request: Request<Incoming>) -> Response {
 async fn deliver(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result<Accepted, Refusal> {
     let route = Route::read(&head.method, head.uri.path())?;
     let place = gateway.admission.enter()?;
-    let catalog = gateway.catalog.current().ok_or(Refusal::Unavailable("the catalog is too old"))?;
-    let caller = authenticate(&catalog, &gateway.pepper, &route, &head.headers)?;
-    drop(catalog);
+    let caller = identify(gateway, &route, head)?;
     let key = key::read(&head.headers)?;
     let selector = query::read(head.uri.query())?;
-
-    let timer = Instant::now();
-    let body = body::read(body, gateway.limits).await?;
-    gateway.metrics.steps().body.observe(timer.elapsed().as_secs_f64());
+    let body = timed(&gateway.metrics.steps().body, body::read(body, gateway.limits)).await?;
     let payload = Payload::parse(&body)?;
 
     let run = caller.run_id(&key);
     let fingerprint = Fingerprint::compute(caller.playbook().id, &selector, &payload);
     let target = match admit(gateway, &caller, &selector) {
         Ok(target) => target,
-        // A retry is answered as one, whatever has changed since; but nothing refused here binds the key. A retry that
-        // is not known to be published cannot be helped now: without target or queue there is nothing to publish.
-        Err(refusal) => {
-            let found = gateway.claims.look_up(run).await;
-            return match judge_known(found, &fingerprint, gateway.queue.epoch()) {
-                Some(Verdict::Replay(at)) => Ok(Accepted::replayed(run, at)),
-                Some(Verdict::Conflict) => Err(Refusal::Conflict(run)),
-                _ => Err(refusal),
-            };
-        }
+        Err(refusal) => return known(gateway, run, &fingerprint, refusal).await,
     };
-
-    let timer = Instant::now();
-    let epoch = gateway.queue.epoch();
-    let mut claim = Claim {
-        state: claim::State::Claimed,
-        fingerprint: fingerprint.short(),
-        accepted_at: Timestamp::now(),
-        playbook: caller.playbook().id,
-        epoch,
+    let claiming = claim(gateway, &caller, run, &fingerprint);
+    let claimed = match timed(&gateway.metrics.steps().claim, claiming).await? {
+        ControlFlow::Continue(claimed) => claimed,
+        ControlFlow::Break(replay) => return Ok(replay),
     };
-    let found = gateway.claims.claim(run, &claim).await;
-    gateway.metrics.steps().claim.observe(timer.elapsed().as_secs_f64());
-    let verdict = judge(found, &fingerprint, epoch);
-    match verdict {
-        Verdict::Replay(at) => return Ok(Accepted::replayed(run, at)),
-        Verdict::Conflict => return Err(Refusal::Conflict(run)),
-        Verdict::Help(at) => claim.accepted_at = at,
-        Verdict::Deferred => _ = gateway.metrics.checks_deferred.inc(),
-        Verdict::New => {}
-    }
-    // Of a key that Redis could not tell us about we hold no claim to mark.
-    let ours = (verdict != Verdict::Deferred).then_some(claim);
 
     let delivery = Delivery {
         run_id: run,
@@ -108,7 +80,7 @@ async fn deliver(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result
         target: selector,
         idempotency_key: key,
         fingerprint,
-        accepted_at: claim.accepted_at,
+        accepted_at: claimed.claim.accepted_at,
         traceparent: None,
         reply_to: None,
         payload,
@@ -117,11 +89,15 @@ async fn deliver(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result
     // The queue may take a while; one copy of the body is enough for that.
     drop(delivery);
     drop(body);
+    let publishing = gateway.publisher.publish(run, claimed.ours(), encoded, place);
+    let published = timed(&gateway.metrics.steps().publish, publishing).await?;
+    Ok(Accepted::published(published, claimed.verdict, run, claimed.claim.accepted_at))
+}
 
-    let timer = Instant::now();
-    let published = gateway.publisher.publish(run, ours, encoded, place).await?;
-    gateway.metrics.steps().publish.observe(timer.elapsed().as_secs_f64());
-    Ok(Accepted::published(published, verdict, run, claim.accepted_at))
+/// Checks 3 to 6.
+fn identify(gateway: &Gateway, route: &Route, head: &Parts) -> Result<Caller, Refusal> {
+    let catalog = gateway.catalog.current().ok_or(Refusal::Unavailable("no catalog, or one that is too old"))?;
+    authenticate(&catalog, &gateway.pepper, route, &head.headers)
 }
 
 /// What would refuse a new delivery, but not the retry of one that is known: its target, and the queue.
@@ -131,4 +107,66 @@ fn admit(gateway: &Gateway, caller: &Caller, selector: &Selector) -> Result<Targ
         Some(reason) => Err(Refusal::Unavailable(reason)),
         None => Ok(target),
     }
+}
+
+/// A retry is answered as one, whatever has changed since; but nothing refused here binds the key. A retry that is not
+/// known to be published cannot be helped now: without target or queue there is nothing to publish.
+async fn known(
+    gateway: &Gateway,
+    run: RunId,
+    fingerprint: &Fingerprint,
+    refusal: Refusal,
+) -> Result<Accepted, Refusal> {
+    let found = gateway.claims.look_up(run).await;
+    match judge_known(found, fingerprint, gateway.queue.epoch()) {
+        Some(Verdict::Replay(at)) => Ok(Accepted::replayed(run, at)),
+        Some(Verdict::Conflict) => Err(Refusal::Conflict(run)),
+        Some(Verdict::New | Verdict::Help(_) | Verdict::Deferred) | None => Err(refusal),
+    }
+}
+
+/// A key that lets its delivery go on. Made only by [`claim`].
+struct Claimed {
+    claim: Claim,
+    verdict: Verdict,
+}
+
+impl Claimed {
+    /// The claim to mark. Of a key that Redis could not tell us about we hold none.
+    fn ours(&self) -> Option<Claim> {
+        (self.verdict != Verdict::Deferred).then_some(self.claim)
+    }
+}
+
+/// Check 13: claims the key, or finds that there is nothing more to do.
+async fn claim(
+    gateway: &Gateway,
+    caller: &Caller,
+    run: RunId,
+    fingerprint: &Fingerprint,
+) -> Result<ControlFlow<Accepted, Claimed>, Refusal> {
+    let mut claim = Claim {
+        state: State::Claimed,
+        fingerprint: fingerprint.short(),
+        accepted_at: Timestamp::now(),
+        playbook: caller.playbook().id,
+        epoch: gateway.queue.epoch(),
+    };
+    let verdict = judge(gateway.claims.claim(run, &claim).await, fingerprint, claim.epoch);
+    match verdict {
+        Verdict::Replay(at) => return Ok(ControlFlow::Break(Accepted::replayed(run, at))),
+        Verdict::Conflict => return Err(Refusal::Conflict(run)),
+        Verdict::Help(at) => claim.accepted_at = at,
+        Verdict::Deferred => _ = gateway.metrics.checks_deferred.inc(),
+        Verdict::New => {}
+    }
+    Ok(ControlFlow::Continue(Claimed { claim, verdict }))
+}
+
+/// Observes how long a step takes that succeeds.
+async fn timed<T>(histogram: &Histogram, step: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    let began = Instant::now();
+    let done = step.await?;
+    histogram.observe(began.elapsed().as_secs_f64());
+    Ok(done)
 }
