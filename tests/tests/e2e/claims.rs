@@ -214,8 +214,10 @@ async fn redis_is_down() {
     let other = world.send(deploy.delivery("k").body("{}")).await.created();
     assert!(created.deferred && again.deferred && other.deferred);
     assert!(created.run == again.run && again.run == other.run);
+    // Which of them comes first is for the workers' lanes to say; the others are duplicates, or one dead letter.
     let run = world.only_run().await;
-    assert_eq!((run.id, run.accepted_at), (created.run, created.timestamp));
+    assert_eq!(run.id, created.run);
+    assert!([created.timestamp, again.timestamp, other.timestamp].contains(&run.accepted_at));
     assert_eq!(world.count("dead_letters").await, 1);
     assert_eq!(world.metric("gateway-1", "runlatch_gateway_checks_deferred_total").await, Some(3.0));
 
