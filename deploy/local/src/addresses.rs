@@ -49,12 +49,12 @@ impl Stack {
 
     /// `redis://127.0.0.1:port`.
     pub fn redis_url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.ports.redis)
+        redis_url(self.ports.redis)
     }
 
     /// `nats://127.0.0.1:port`.
     pub fn nats_url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.ports.nats)
+        nats_url(self.ports.nats)
     }
 
     /// The pepper of the webhook secrets, drawn for this stack.
@@ -71,6 +71,14 @@ impl Stack {
     pub fn log_path(&self, name: &str) -> PathBuf {
         self.home.log(name)
     }
+}
+
+pub(crate) fn redis_url(port: u16) -> String {
+    format!("redis://127.0.0.1:{port}")
+}
+
+pub(crate) fn nats_url(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
 }
 
 fn http(port: u16) -> String {

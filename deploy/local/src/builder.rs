@@ -18,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) migrate: bool,
     pub(crate) restart: bool,
     pub(crate) durable: bool,
+    pub(crate) wire: bool,
     pub(crate) postgres: Vec<(String, String)>,
     pub(crate) redis: Vec<String>,
     pub(crate) nats: String,
@@ -60,6 +61,7 @@ impl Builder {
             migrate: true,
             restart: true,
             durable: true,
+            wire: false,
             postgres: vec![],
             redis: vec![],
             nats: String::new(),
@@ -108,6 +110,13 @@ impl Builder {
     /// death of any process even so, and nothing here survives the machine.
     pub fn durable(mut self, durable: bool) -> Builder {
         self.0.durable = durable;
+        self
+    }
+
+    /// Whether gateways and workers reach the servers over wires that can be made to fail (default no). See
+    /// [`Stack::wire`].
+    pub fn wire(mut self, wire: bool) -> Builder {
+        self.0.wire = wire;
         self
     }
 

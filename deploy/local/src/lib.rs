@@ -4,7 +4,8 @@
 //! A [`Stack`] runs this machine's own `postgres`, `redis-server` and `nats-server`, and Runlatch's gateways and workers, as
 //! child processes with their files in one private directory. It starts them in order and waits until each is ready; it
 //! starts again, on the same port and data, what dies, as a cluster would; and when it is dropped, panics or is killed,
-//! no process and no file is left. Stacks know nothing of each other, so any number of them run side by side.
+//! no process and no file is left. Stacks know nothing of each other, so any number of them run side by side. Between the
+//! programs and the servers there can be a [`Wire`] that fails as it is told.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -36,8 +37,12 @@ mod roles;
 pub mod servers;
 mod stack;
 mod supervise;
+mod wire;
+mod wiring;
 
 pub use builder::{Builder, Extra};
 pub use process::{Event, Process, State};
 pub use roles::Role;
+pub use servers::Server;
 pub use stack::Stack;
+pub use wire::{Counts, Toward, Wire};

@@ -6,7 +6,14 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
-use crate::{Extra, Role, Stack, binaries, port::Port, probe::Probe, process::Spec};
+use crate::{
+    Extra, Role, Server, Stack,
+    addresses::{nats_url, redis_url},
+    binaries,
+    port::Port,
+    probe::Probe,
+    process::Spec,
+};
 
 impl Stack {
     pub(crate) fn gateway_spec(&self, extra: &Extra) -> Result<Spec> {
@@ -14,15 +21,17 @@ impl Stack {
         let listen = format!("127.0.0.1:{}", port.number());
         let own = Extra::new()
             .env("RUNLATCH_LISTEN", listen)
-            .env("DATABASE_URL", self.database_url(Role::Gateway))
-            .env("REDIS_URL", self.redis_url())
-            .env("NATS_URL", self.nats_url())
+            .env("DATABASE_URL", self.roles.url(Role::Gateway, self.port_for(Role::Gateway, Server::Postgres)))
+            .env("REDIS_URL", redis_url(self.port_for(Role::Gateway, Server::Redis)))
+            .env("NATS_URL", nats_url(self.port_for(Role::Gateway, Server::Nats)))
             .env("RUNLATCH_PEPPER", self.pepper());
         self.spec("gateway", Some(port), [own, self.settings.gateway.clone(), extra.clone()])
     }
 
     pub(crate) fn worker_spec(&self, extra: &Extra) -> Result<Spec> {
-        let own = Extra::new().env("DATABASE_URL", self.database_url(Role::Worker)).env("NATS_URL", self.nats_url());
+        let own = Extra::new()
+            .env("DATABASE_URL", self.roles.url(Role::Worker, self.port_for(Role::Worker, Server::Postgres)))
+            .env("NATS_URL", nats_url(self.port_for(Role::Worker, Server::Nats)));
         self.spec("worker", None, [own, self.settings.worker.clone(), extra.clone()])
     }
 

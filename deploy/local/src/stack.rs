@@ -24,6 +24,7 @@ use crate::{
     roles::{Role, Roles, random},
     servers::Server,
     supervise::{Orders, Seen, Supervisor},
+    wiring::Wiring,
 };
 
 /// Running servers, gateways and workers. Dropping it ends them at once and removes all their files, which takes some
@@ -36,6 +37,7 @@ pub struct Stack {
     pub(crate) roles: Roles,
     pub(crate) pepper: String,
     pub(crate) ports: Ports,
+    pub(crate) wiring: Wiring,
     processes: Mutex<Vec<Arc<Handle>>>,
     pub(crate) events: broadcast::Sender<Event>,
     runtime: Option<Runtime>,
@@ -50,6 +52,16 @@ pub(crate) struct Ports {
     pub(crate) postgres: u16,
     pub(crate) redis: u16,
     pub(crate) nats: u16,
+}
+
+impl Ports {
+    pub(crate) fn of(&self, server: Server) -> u16 {
+        match server {
+            Server::Postgres => self.postgres,
+            Server::Redis => self.redis,
+            Server::Nats => self.nats,
+        }
+    }
 }
 
 /// One supervised process.
@@ -80,12 +92,15 @@ impl Stack {
         let [postgres, redis, nats] = ports.each_ref().map(Port::number);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let (done, all_done) = channel::channel();
+        let ports_of_servers = Ports { postgres, redis, nats };
+        let wiring = if settings.wire { Wiring::lay(runtime.handle(), &ports_of_servers)? } else { Wiring::none() };
         let stack = Stack {
             home,
             settings,
             roles: Roles::draw(),
             pepper: random(),
-            ports: Ports { postgres, redis, nats },
+            ports: ports_of_servers,
+            wiring,
             processes: Mutex::default(),
             events: broadcast::Sender::new(1024),
             runtime: Some(runtime),

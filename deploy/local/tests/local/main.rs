@@ -8,6 +8,7 @@ mod restart;
 mod side_by_side;
 mod traces;
 mod usage;
+mod wire;
 
 use local::{Builder, Stack};
 
