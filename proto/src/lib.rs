@@ -8,6 +8,7 @@
 //! a new version number, never a new golden.
 
 pub mod claim;
+pub mod dead_letter;
 pub mod envelope;
 mod fingerprint;
 mod id;

@@ -3,15 +3,13 @@
 use std::{borrow::Cow, time::SystemTime};
 
 use deadpool_postgres::Object;
-use proto::envelope::Delivery;
+use proto::{
+    dead_letter::{Reason, identity, raw_identity},
+    envelope::Delivery,
+};
 use uuid::Uuid;
 
-use crate::{
-    commit::Settled,
-    outcome::Then,
-    suspect::{bigint, raw_identity},
-    trouble::Trouble,
-};
+use crate::{commit::Settled, outcome::Then, suspect::bigint, trouble::Trouble};
 
 /// Ordered by identity, for the same reason as the runs. No conflict target, which would need the right to read it;
 /// the identity is the only one that can meet its like.
@@ -23,15 +21,16 @@ const BURY: &str = "
 
 struct Letter<'a> {
     identity: Vec<u8>,
-    reason: &'static str,
+    reason: Reason,
     detail: Cow<'a, str>,
     delivery: Option<&'a Delivery<'a>>,
     payload: &'a [u8],
     sequence: u64,
 }
 
-/// Writes a dead letter for each outcome that asks for one. Sent all at once: one round trip.
-pub(crate) async fn bury(connection: &Object, settled: &Settled<'_, '_>) -> Result<(), Trouble> {
+/// Writes a dead letter for each outcome that asks for one, and returns how many were not there yet. Sent all at once:
+/// one round trip.
+pub(crate) async fn bury(connection: &Object, settled: &Settled<'_, '_>) -> Result<u64, Trouble> {
     let batch = settled.decoded.batch();
     let messages = batch.messages();
     let mut letters: Vec<Letter<'_>> = Vec::new();
@@ -39,7 +38,7 @@ pub(crate) async fn bury(connection: &Object, settled: &Settled<'_, '_>) -> Resu
         if let Then::Bury(reason, detail) = outcome.then() {
             let delivery = &item.delivery;
             letters.push(Letter {
-                identity: [delivery.run_id.0.as_bytes().as_slice(), &delivery.fingerprint.0].concat(),
+                identity: identity(delivery.run_id, &delivery.fingerprint),
                 reason,
                 detail,
                 delivery: Some(delivery),
@@ -52,7 +51,7 @@ pub(crate) async fn bury(connection: &Object, settled: &Settled<'_, '_>) -> Resu
         if let Then::Bury(reason, detail) = whole.outcome.then() {
             let message = &messages[whole.message];
             letters.push(Letter {
-                identity: raw_identity(message),
+                identity: raw_identity(message.payload()),
                 reason,
                 detail,
                 delivery: None,
@@ -62,14 +61,13 @@ pub(crate) async fn bury(connection: &Object, settled: &Settled<'_, '_>) -> Resu
         }
     }
     if letters.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     letters.sort_by(|a, b| a.identity.cmp(&b.identity));
     let statement = connection.prepare_cached(BURY).await?;
     let epoch = bigint(batch.epoch().0);
     let writes = letters.iter().map(|letter| write(connection, &statement, epoch, letter));
-    futures_util::future::try_join_all(writes).await?;
-    Ok(())
+    Ok(futures_util::future::try_join_all(writes).await?.into_iter().sum())
 }
 
 async fn write(
@@ -77,7 +75,7 @@ async fn write(
     statement: &tokio_postgres::Statement,
     epoch: i64,
     letter: &Letter<'_>,
-) -> Result<(), tokio_postgres::Error> {
+) -> Result<u64, tokio_postgres::Error> {
     let of = letter.delivery;
     let id = |id: fn(&Delivery<'_>) -> Uuid| of.map(id);
     let run = id(|delivery| delivery.run_id.0);
@@ -92,7 +90,7 @@ async fn write(
     let accepted = of.map(|delivery| SystemTime::from(delivery.accepted_at));
     let params: [&(dyn tokio_postgres::types::ToSql + Sync); 16] = [
         &letter.identity,
-        &letter.reason,
+        &letter.reason.as_str(),
         &letter.detail,
         &run,
         &organization,
@@ -108,5 +106,5 @@ async fn write(
         &epoch,
         &bigint(letter.sequence),
     ];
-    connection.execute(statement, &params).await.map(drop)
+    connection.execute(statement, &params).await
 }

@@ -12,6 +12,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use proto::dead_letter::Reason;
+
 use crate::outcome::Outcome;
 
 type Labels = Vec<(&'static str, String)>;
@@ -30,17 +32,6 @@ pub(crate) struct Metrics {
     pub(crate) unsupported_versions: Counter,
 }
 
-/// Outcomes that a dashboard shall find at 0 rather than not at all.
-const OUTCOMES: [&str; 7] = [
-    "created",
-    "duplicate",
-    "idempotency_conflict",
-    "target_not_found",
-    "data_refused",
-    "malformed_message",
-    "poison_message",
-];
-
 impl Metrics {
     pub(crate) fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
@@ -55,7 +46,8 @@ impl Metrics {
             put_back: Counter::default(),
             unsupported_versions: Counter::default(),
         };
-        for outcome in OUTCOMES {
+        // A dashboard shall find these at 0 rather than not at all.
+        for outcome in ["created", "duplicate"].into_iter().chain(Reason::ALL.map(Reason::as_str)) {
             _ = metrics.deliveries.get_or_create(&vec![("outcome", outcome.to_owned())]);
         }
         let registry = registry.sub_registry_with_prefix("runlatch_worker");

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use proto::dead_letter::Reason;
+
 /// The end of one delivery, or of a message that cannot be read as deliveries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Outcome {
@@ -29,8 +31,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Then<'a> {
     /// Ack.
     Ack,
-    /// Write a dead letter with a reason (a stable code) and a detail (for people; never content, I7), then ack.
-    Bury(&'static str, Cow<'a, str>),
+    /// Write a dead letter with a reason and a detail (for people; never content, I7), then ack.
+    Bury(Reason, Cow<'a, str>),
     /// Neither: another worker shall have it.
     PutBack,
 }
@@ -40,16 +42,19 @@ impl Outcome {
     pub(crate) fn then(&self) -> Then<'_> {
         match self {
             Self::Created | Self::Duplicate | Self::Buried(_) => Then::Ack,
-            Self::Conflict => Then::Bury("idempotency_conflict", "the key's run has another payload or target".into()),
-            Self::TargetNotFound => {
-                Then::Bury("target_not_found", "playbook, project or template is no longer in the organization".into())
+            Self::Conflict => {
+                Then::Bury(Reason::IdempotencyConflict, "the key's run has another payload or target".into())
             }
+            Self::TargetNotFound => Then::Bury(
+                Reason::TargetNotFound,
+                "playbook, project or template is no longer in the organization".into(),
+            ),
             Self::Refused(state) => {
-                Then::Bury("data_refused", format!("PostgreSQL refused the row: SQLSTATE {state}").into())
+                Then::Bury(Reason::DataRefused, format!("PostgreSQL refused the row: SQLSTATE {state}").into())
             }
-            Self::Malformed(place) => Then::Bury("malformed_message", place.as_str().into()),
+            Self::Malformed(place) => Then::Bury(Reason::MalformedMessage, place.as_str().into()),
             Self::Poison(attempts) => {
-                Then::Bury("poison_message", format!("begun {attempts} times alone and never finished").into())
+                Then::Bury(Reason::PoisonMessage, format!("begun {attempts} times alone and never finished").into())
             }
             Self::TooNew(_) => Then::PutBack,
         }
@@ -58,7 +63,7 @@ impl Outcome {
     /// Label of the metric that counts it, and where it is a dead letter its reason.
     pub(crate) fn label(&self) -> Cow<'static, str> {
         match (self, self.then()) {
-            (_, Then::Bury(reason, _)) => reason.into(),
+            (_, Then::Bury(reason, _)) => reason.as_str().into(),
             (Self::Created, _) => "created".into(),
             (Self::Buried(reason), _) => reason.clone().into(),
             (Self::TooNew(_), _) => "unsupported_version".into(),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use proto::StreamEpoch;
+use proto::{StreamEpoch, dead_letter::raw_identity};
 use tokio::time::sleep;
 
 use crate::{
@@ -72,15 +72,10 @@ pub(crate) async fn clear<'a>(batch: &'a Batch, database: &Database) -> Result<C
 async fn count(database: &Database, epoch: StreamEpoch, message: &Message) -> Result<(i32, Option<String>), Trouble> {
     let connection = database.connection().await?;
     let statement = connection.prepare_cached(COUNT).await?;
-    let identity = raw_identity(message);
+    let identity = raw_identity(message.payload());
     let row = connection.query_one(&statement, &[&bigint(epoch.0), &bigint(message.sequence), &identity]).await?;
     connection.keep();
     Ok((row.try_get(0)?, row.try_get(1)?))
-}
-
-/// What a raw message's dead letter is unique by.
-pub(crate) fn raw_identity(message: &Message) -> Vec<u8> {
-    blake3::hash(message.payload()).as_bytes().to_vec()
 }
 
 /// Takes an attempt back: this message is put back through no fault of its own. Goes on in the background until
