@@ -29,10 +29,10 @@ const BEGIN: &str = "
     SET LOCAL enable_seqscan = off;
     SAVEPOINT batch";
 
-/// From this row `audit` proves that every message of the stream was settled.
+/// From this row `audit` proves that every message of the stream was settled, and every delivery in it.
 const SETTLE: &str = "
-    INSERT INTO settled_sequences (stream_epoch, sequences, created, duplicates, dead_letters)
-    SELECT $1, range_agg(int8range(sequence, sequence, '[]')), $3, $4, $5 FROM unnest($2::int8[]) AS sequence";
+    INSERT INTO settled_sequences (stream_epoch, sequences, created, duplicates, dead_letters, announced, buried)
+    SELECT $1, range_agg(int8range(sequence, sequence, '[]')), $3, $4, $5, $6, $7 FROM unnest($2::int8[]) AS sequence";
 
 const CLEAR_SUSPECT: &str = "DELETE FROM suspect_messages WHERE stream_epoch = $1 AND stream_sequence = $2";
 
@@ -53,9 +53,28 @@ impl<'d, 'a> Settled<'d, 'a> {
     }
 
     fn count(&self, wanted: fn(&Outcome) -> bool) -> i32 {
-        // A batch has a few thousand deliveries at most, by its bytes.
-        i32::try_from(self.all().filter(|outcome| wanted(outcome)).count()).unwrap_or(i32::MAX)
+        integer(self.all().filter(|outcome| wanted(outcome)).count())
     }
+
+    /// Deliveries that the messages are said to carry: by their headers, which were written apart from the envelopes, and
+    /// only where there is none by the envelope itself. A message that is settled as a whole counts as one.
+    fn announced(&self) -> i32 {
+        let messages = self.decoded.batch().messages();
+        let mut read = vec![0; messages.len()];
+        self.decoded.items().iter().for_each(|item| read[item.message] += 1);
+        let said = messages
+            .iter()
+            .zip(&read)
+            .filter(|(_, read)| **read > 0)
+            .map(|(message, read)| message.announced().unwrap_or(*read) as usize);
+        let wholes = self.decoded.wholes().iter().filter(|whole| !matches!(whole.outcome.then(), Then::PutBack));
+        integer(said.sum::<usize>() + wholes.count())
+    }
+}
+
+/// A batch has some hundred thousand deliveries at most, by its bytes; only a header that lies says more.
+fn integer(count: impl TryInto<i32>) -> i32 {
+    count.try_into().unwrap_or(i32::MAX)
 }
 
 /// The proof that a batch's outcomes are in Postgres. Only [`commit`] makes one, after COMMIT was answered.
@@ -120,13 +139,13 @@ async fn transaction<'d, 'a>(
     let outcomes = insert(&connection, connection.batch_execute(BEGIN), decoded.items()).await?;
     let outcomes = look_up(&connection, decoded.items(), outcomes).await?;
     let settled = Settled { decoded, outcomes };
-    bury(&connection, &settled).await?;
-    finish(&connection, &settled, sequences).await?;
+    let buried = bury(&connection, &settled).await?;
+    finish(&connection, &settled, sequences, buried).await?;
     connection.keep();
     Ok(settled)
 }
 
-async fn finish(connection: &Object, settled: &Settled<'_, '_>, sequences: &[i64]) -> Result<(), Trouble> {
+async fn finish(connection: &Object, settled: &Settled<'_, '_>, sequences: &[i64], buried: u64) -> Result<(), Trouble> {
     let batch = settled.decoded.batch();
     let epoch = bigint(batch.epoch().0);
     if let Some(message) = batch.suspect() {
@@ -138,7 +157,8 @@ async fn finish(connection: &Object, settled: &Settled<'_, '_>, sequences: &[i64
     let dead =
         settled.count(|outcome| matches!(outcome.then(), Then::Bury(..)) || matches!(outcome, Outcome::Buried(_)));
     let statement = connection.prepare_cached(SETTLE).await?;
-    let row: [&(dyn ToSql + Sync); 5] = [&epoch, &sequences, &created, &duplicates, &dead];
+    let (announced, buried) = (settled.announced(), integer(buried));
+    let row: [&(dyn ToSql + Sync); 7] = [&epoch, &sequences, &created, &duplicates, &dead, &announced, &buried];
     // One round trip for both. Where the first fails the second rolls back, and says COMMIT was well all the same: so
     // both answers count.
     let (settle, commit) = tokio::join!(connection.execute(&statement, &row), connection.batch_execute("COMMIT"));

@@ -52,6 +52,10 @@ pub struct Config {
     #[arg(long, env = "RUNLATCH_STREAM_MAX_MESSAGES", default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub stream_max_messages: u32,
 
+    /// How often the record of settled sequences is compacted; one worker at a time does it.
+    #[arg(long, env = "RUNLATCH_COMPACT_INTERVAL", default_value = "1m", value_parser = at_least_one_second)]
+    pub compact_interval: Duration,
+
     /// How long a stopping worker may take to finish what it has in hand.
     #[arg(long, env = "RUNLATCH_SHUTDOWN_DEADLINE", default_value = "25s", value_parser = at_least_one_second)]
     pub shutdown_deadline: Duration,

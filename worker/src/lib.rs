@@ -11,11 +11,12 @@
 //! | and only with that proof it is acked | [`message`] | |
 //!
 //! [`outcome`] decides what becomes of a delivery. [`queue`] keeps stream and consumer there, [`database`] knows
-//! whether Postgres is well, and [`run()`] ties them together.
+//! whether Postgres is well, [`compact`] keeps the record of settled sequences short, and [`run()`] ties them together.
 
 mod backoff;
 mod bury;
 mod commit;
+mod compact;
 pub mod config;
 mod connection;
 mod database;

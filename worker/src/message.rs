@@ -39,6 +39,12 @@ impl Message {
         &self.inner.payload
     }
 
+    /// How many deliveries its publisher says it carries; `None` where nothing is said. What cannot be read says none.
+    pub(crate) fn announced(&self) -> Option<u32> {
+        let header = self.inner.headers.as_ref()?.get(queue::COUNT_HEADER)?;
+        Some(header.as_str().parse().unwrap_or(0))
+    }
+
     /// Settles it for good. If the word is lost the message comes again, and every delivery in it is a duplicate then.
     pub(crate) async fn ack(&self, _committed: &Committed<'_>) {
         self.say(AckKind::Ack).await;

@@ -12,6 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    compact::keep_compact,
     config::{Config, Invalid},
     database::Database,
     health::Health,
@@ -50,6 +51,7 @@ pub async fn run(
         tokio::join!(
             ops::listener::serve(listener, registry, health),
             database.probe(),
+            keep_compact(&database, config.compact_interval),
             queue.keep_attached(),
             queue.listen_for_recreation(),
             async {

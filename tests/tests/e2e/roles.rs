@@ -34,7 +34,10 @@ const FORBIDDEN: &[(Role, &[&str])] = &[
             "SELECT payload FROM dead_letters",
             "UPDATE dead_letters SET payload = ''",
             "DELETE FROM dead_letters",
+            "SELECT * FROM settled_sequences",
+            "UPDATE settled_sequences SET created = 0",
             "DELETE FROM settled_sequences",
+            "INSERT INTO audit_acknowledgements (stream_epoch, sequences, note) VALUES (1, '{[1,2)}', '')",
             "SELECT digest FROM webhook_secrets",
             "SELECT * FROM kill_switches",
             "UPDATE playbooks SET enabled = true",
@@ -44,9 +47,13 @@ const FORBIDDEN: &[(Role, &[&str])] = &[
     (
         Role::Operator,
         &[
-            "INSERT INTO runs (id) VALUES (gen_random_uuid())",
             "UPDATE runs SET payload = '{}'",
             "DELETE FROM runs",
+            "UPDATE dead_letters SET payload = ''",
+            "UPDATE dead_letters SET closed_by = 'somebody else'",
+            "DELETE FROM dead_letters",
+            "SELECT compact_settled_sequences(1)",
+            "DELETE FROM audit_acknowledgements",
             "DELETE FROM organizations",
             "DELETE FROM playbooks",
             "UPDATE webhook_secrets SET digest = ''",
@@ -61,13 +68,16 @@ const FORBIDDEN: &[(Role, &[&str])] = &[
 const GRANTED: &[&str] = &[
     "runlatch_gateway SELECT kill_switches organizations playbooks projects templates webhook_secrets",
     "runlatch_operator DELETE kill_switches",
-    "runlatch_operator INSERT kill_switches organizations playbooks projects templates webhook_secrets",
-    "runlatch_operator SELECT dead_letters kill_switches organizations playbooks projects \
+    "runlatch_operator INSERT audit_acknowledgements dead_letters kill_switches organizations playbooks projects runs \
+     templates webhook_secrets",
+    "runlatch_operator SELECT audit_acknowledgements dead_letters kill_switches organizations playbooks projects \
      refinery_schema_history runs settled_sequences suspect_messages templates webhook_secrets",
-    "runlatch_operator UPDATE organizations.name organizations.slug playbooks.enabled playbooks.name \
+    "runlatch_operator UPDATE dead_letters.replayed_key dead_letters.replayed_run_id dead_letters.replayed_runs \
+     dead_letters.status organizations.name organizations.slug playbooks.enabled playbooks.name \
      playbooks.project_id playbooks.slug playbooks.template_id projects.name projects.slug templates.name \
      templates.slug webhook_secrets.revoked_at",
     "runlatch_worker DELETE suspect_messages",
+    "runlatch_worker EXECUTE compact_settled_sequences",
     "runlatch_worker INSERT dead_letters runs settled_sequences suspect_messages",
     "runlatch_worker SELECT dead_letters.identity dead_letters.reason playbooks.id playbooks.organization_id \
      projects.id projects.organization_id runs.fingerprint runs.id suspect_messages templates.id \
@@ -107,6 +117,11 @@ async fn what_is_granted() {
                  SELECT grantee::regrole, privilege_type, relname || '.' || attname
                  FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid, aclexplode(attacl)
                  WHERE relnamespace = 'public'::regnamespace
+                 UNION ALL
+                 -- What runs with its caller's rights adds none.
+                 SELECT grantee::regrole, privilege_type, proname
+                 FROM pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+                 WHERE pronamespace = 'public'::regnamespace AND prosecdef AND grantee <> proowner
              ) AS granted GROUP BY role, privilege ORDER BY role::text, privilege",
             &[],
         )

@@ -4,4 +4,5 @@
 mod batches;
 mod faults;
 mod messages;
+mod record;
 mod world;
