@@ -2,6 +2,8 @@
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LOCAL := $(TARGET)/release/runlatch-local
+# What the tests run can be made to die at any step (ops/src/kill.rs). The same for every command, so that nothing is built twice.
+TESTED := --workspace --features kill-points
 
 .DEFAULT_GOAL := help
 .PHONY: help run up status down test lint
@@ -27,18 +29,19 @@ down: ## Stop it
 	@if [ -x $(LOCAL) ]; then exec $(LOCAL) down; else echo 'nothing is up'; fi
 
 test: ## Install what is missing, then build and test everything
-	cargo build --workspace --bins
+	cargo build $(TESTED) --bins
 	$(TARGET)/debug/runlatch-local install
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		set -ex; cargo nextest run --workspace; cargo test --workspace --doc; \
+		set -ex; cargo nextest run $(TESTED); cargo test $(TESTED) --doc; \
 	else \
-		set -ex; cargo test --workspace; \
+		set -ex; cargo test $(TESTED); \
 	fi
 
 lint: ## Format, clippy and documentation without a warning; cargo-deny where it is installed
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+	cargo clippy $(TESTED) --all-targets -- -D warnings
+	@if cargo tree --workspace --format '{p} {f}' | grep kill-points; then echo 'a build without being asked carries kill points'; exit 1; fi
+	RUSTDOCFLAGS='-D warnings' cargo doc $(TESTED) --no-deps --document-private-items
 	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check bans licenses sources; fi
 
 # Cargo shows what it does only where that takes long: the first time.

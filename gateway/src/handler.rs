@@ -70,6 +70,7 @@ async fn deliver(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result
         ControlFlow::Continue(claimed) => claimed,
         ControlFlow::Break(replay) => return Ok(replay),
     };
+    ops::kill_point!(Claimed);
 
     let delivery = Delivery {
         run_id: run,

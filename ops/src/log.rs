@@ -21,6 +21,8 @@ pub fn log(settings: &Log) -> Result<(), String> {
     let lines = if settings.format == "json" { lines.json().boxed() } else { lines.boxed() };
     tracing_subscriber::registry().with(lines.with_filter(filter_fn(harmless)).with_filter(filter)).init();
     quiet_panics();
+    #[cfg(feature = "kill-points")]
+    crate::kill::warn();
     Ok(())
 }
 

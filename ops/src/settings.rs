@@ -23,6 +23,11 @@ pub struct Log {
 /// # Errors
 /// The exit code, everything having been said.
 pub fn read<S: Parser>() -> Result<S, ExitCode> {
+    #[cfg(feature = "kill-points")]
+    {
+        let command = S::command();
+        crate::kill::arm(command.get_name()).map_err(|reason| refuse(command.get_name(), &reason))?;
+    }
     S::try_parse().map_err(|error| {
         if error.use_stderr() {
             return refuse(S::command().get_name(), &one_line(&error.to_string()));

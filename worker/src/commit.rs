@@ -137,6 +137,7 @@ async fn transaction<'d, 'a>(
 ) -> Result<Settled<'d, 'a>, Trouble> {
     let connection = database.connection().await?;
     let outcomes = insert(&connection, connection.batch_execute(BEGIN), decoded.items()).await?;
+    ops::kill_point!(Inserted);
     let outcomes = look_up(&connection, decoded.items(), outcomes).await?;
     let settled = Settled { decoded, outcomes };
     let buried = bury(&connection, &settled).await?;

@@ -57,9 +57,12 @@ impl Lane {
 
     /// The life of each message in hand, in the order in which it happens.
     async fn settle<'a>(&self, batch: &'a Batch) -> Result<(), GivenUp> {
+        ops::kill_point!(Pulled);
         let cleared: Cleared<'a> = suspect::clear(batch, &self.database).await?;
+        ops::kill_point!(Cleared);
         let decoded: Decoded<'a> = decode(cleared);
         let committed: Committed<'a> = commit(decoded, &self.database, &self.metrics).await?;
+        ops::kill_point!(Committed);
         self.ack(&committed).await;
         Ok(())
     }
@@ -67,6 +70,7 @@ impl Lane {
     async fn ack(&self, committed: &Committed<'_>) {
         for message in committed.settled() {
             message.ack(committed).await;
+            ops::kill_point!(Acked, self.queue.client.flush());
         }
         for message in committed.put_back() {
             tracing::error!(sequence = message.sequence, "a message needs a newer worker; put back");

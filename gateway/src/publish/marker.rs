@@ -38,6 +38,7 @@ pub(super) async fn run(claims: Claims, mut published: mpsc::Receiver<Vec<(RunId
         {
             marks.extend(more);
         }
+        ops::kill_point!(Marking);
         if let Err(error) = claims.mark(&marks).await {
             tracing::debug!(%error, "redis: marking failed");
             metrics.marks_lost.inc_by(marks.len() as u64);

@@ -20,6 +20,7 @@ pub(super) async fn publish(queue: Queue, group: Vec<Item>, marks: Marks) {
     let fate = acknowledged(&queue, &group).await;
     queue.note(fate.as_ref().err().copied());
     if fate.is_ok() {
+        ops::kill_point!(Acknowledged);
         let published = |claim| Claim { state: State::Published, epoch, ..claim };
         marks.leave(group.iter().filter_map(|item| Some((item.run, published(item.claim?)))).collect());
     }
@@ -50,7 +51,9 @@ async fn acknowledged(queue: &Queue, group: &[Item]) -> Result<PublishAck, &'sta
             // Random: it only makes resending this very message cheap. Identity is Postgres' business.
             .message_id(Uuid::new_v4().simple().to_string())
             .payload(envelope::encode(group.iter().map(|item| &item.encoded)));
-        queue.jetstream().send_publish(queue::subject(0), message).await?.await
+        let ack = queue.jetstream().send_publish(queue::subject(0), message).await?;
+        ops::kill_point!(Sent, queue.jetstream().client().flush());
+        ack.await
     };
     let ack = tokio::select! {
         ack = sent => ack,
