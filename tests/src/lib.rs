@@ -5,11 +5,13 @@ mod answer;
 mod claims;
 mod delivery;
 mod leaks;
+mod mortal;
 pub mod raw;
 mod rows;
 mod world;
 
-pub use answer::Answer;
+pub use answer::{Answer, Success};
 pub use delivery::{Delivery, Playbook, payload};
+pub use mortal::{Side, mortal};
 pub use rows::Run;
 pub use world::{CATALOG, World, eventually};
