@@ -25,7 +25,7 @@ fn assert_consistent(delivery: &Delivery<'_>) {
 }
 
 /// Refused or consistent; true if refused.
-fn refused_or_consistent(message: &[u8]) -> bool {
+pub(crate) fn refused_or_consistent(message: &[u8]) -> bool {
     match envelope::decode(message) {
         Ok(deliveries) => {
             assert!(!deliveries.is_empty());
@@ -37,7 +37,7 @@ fn refused_or_consistent(message: &[u8]) -> bool {
 }
 
 /// A delivery as small as it gets, with every member present.
-fn small() -> Vec<u8> {
+pub(crate) fn small() -> Vec<u8> {
     let playbook = proto::PlaybookId(uuid::Uuid::from_u128(2));
     let key = proto::IdempotencyKey::from_bytes(b"k\"\\").unwrap();
     let payload = Payload::parse(b"{\"a\":[1,\"\\u00e9\"]}").unwrap();

@@ -5,6 +5,7 @@
 mod claim;
 mod envelope;
 mod golden;
+mod mangled;
 mod payload;
 mod secret;
 mod strategies;

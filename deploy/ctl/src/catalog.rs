@@ -62,6 +62,11 @@ pub(crate) fn read(path: &Path) -> Result<Catalog, Error> {
         (path.display().to_string(), std::fs::read(path))
     };
     let bytes = bytes.map_err(|error| Error::Input(vec![format!("{place}: {error}")]))?;
+    parse(&place, bytes)
+}
+
+/// Checks what was read. Apart from [`read`] so that tests can throw any bytes at it.
+pub(crate) fn parse(place: &str, bytes: Vec<u8>) -> Result<Catalog, Error> {
     let text = String::from_utf8(bytes).map_err(|_| Error::Input(vec![format!("{place}: not UTF-8")]))?;
     file::parse(&text)
         .map_err(|problems| Error::Input(problems.iter().map(|problem| format!("{place}: {problem}")).collect()))

@@ -48,3 +48,9 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         }
     }
 }
+
+/// Checks a catalog file's bytes as `catalog apply` does, without a database: for property tests and fuzzing.
+#[doc(hidden)]
+pub fn check_catalog(bytes: Vec<u8>) -> Result<(), Error> {
+    catalog::parse("file", bytes).map(drop)
+}

@@ -10,6 +10,8 @@ use super::{Catalog, Organization, Playbook, Scope};
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 200;
+/// Most characters that are said of one problem: a file may have a key of any length.
+const MAX_PROBLEM: usize = 500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -50,7 +52,7 @@ struct RawPlaybook {
 /// The catalog that the text declares, or all that is wrong with it. Whether a playbook's project and template exist
 /// is not checked here: the database may have them.
 pub(super) fn parse(text: &str) -> Result<Catalog, Vec<String>> {
-    let file: RawFile = toml::from_str(text).map_err(|error| vec![locate(text, &error)])?;
+    let file: RawFile = toml::from_str(text).map_err(|error| vec![printable(&locate(text, &error))])?;
     let mut problems = Problems(Vec::new());
     if file.organizations.is_empty() {
         problems.add("organizations", "none is named");
@@ -84,7 +86,7 @@ struct Problems(Vec<String>);
 
 impl Problems {
     fn add(&mut self, place: &str, problem: impl std::fmt::Display) {
-        self.0.push(format!("{place}: {problem}"));
+        self.0.push(printable(&format!("{place}: {problem}")));
     }
 
     fn slug(&mut self, place: &str, text: &str) -> Option<Slug> {
@@ -140,4 +142,17 @@ fn locate(text: &str, error: &toml::de::Error) -> String {
 
 fn one_line(text: &str) -> String {
     text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+/// A terminal obeys control characters, and toml and serde quote a file's own words as they are.
+fn printable(problem: &str) -> String {
+    let mut text = String::new();
+    for (index, character) in problem.chars().enumerate() {
+        match character {
+            _ if index == MAX_PROBLEM => return text + "…",
+            character if character.is_control() => text.extend(character.escape_unicode()),
+            character => text.push(character),
+        }
+    }
+    text
 }
