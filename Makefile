@@ -6,7 +6,7 @@ LOCAL := $(TARGET)/release/runlatch-local
 TESTED := --workspace --features kill-points
 
 .DEFAULT_GOAL := help
-.PHONY: help run up status down test lint
+.PHONY: help run up status down test lint fuzz
 # `make -j` must not run two of these at once, and Cargo schedules its own jobs.
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
@@ -43,6 +43,13 @@ lint: ## Format, clippy and documentation without a warning; cargo-deny where it
 	@if cargo tree --workspace --format '{p} {f}' | grep kill-points; then echo 'a build without being asked carries kill points'; exit 1; fi
 	RUSTDOCFLAGS='-D warnings' cargo doc $(TESTED) --no-deps --document-private-items
 	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check bans licenses sources; fi
+
+fuzz: ## Throw bytes at every parser [MINUTES=n TARGET=request|envelope|claim|catalog]; needs cargo-fuzz
+	@set -e; for target in $(or $(TARGET),request envelope claim catalog); do \
+		echo "· $$target"; mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$$(( $(or $(MINUTES),1) * 60 )) -max_len=65536 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1; \
+	done
 
 # Cargo shows what it does only where that takes long: the first time.
 define build

@@ -36,7 +36,8 @@ pub(crate) struct Ends {
     pub(crate) abandon: CancellationToken,
 }
 
-pub(crate) fn protocol(limits: Limits) -> Builder<TokioExecutor> {
+/// hyper, told its bounds.
+pub fn protocol(limits: Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -9,7 +9,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{Connection, Ends, protocol};
+/// For the fuzz target, which serves bytes without a socket.
+#[doc(hidden)]
+pub use crate::connection::protocol;
+use crate::connection::{Connection, Ends};
 use crate::handler::Gateway;
 
 /// Bounds of connections.
