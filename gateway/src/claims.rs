@@ -1,15 +1,24 @@
-//! Step 13: the claim on an idempotency key, in one round trip to Redis.
+//! Step 13: the claim on an idempotency key, in one round trip to Redis, or in none while the [`breaker`] is open.
 
+mod breaker;
+mod link;
+mod probe;
 mod verdict;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use proto::{Claim, RunId};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{RedisError, RedisResult};
-use tokio::time::timeout;
+use redis::{Client, Cmd, RedisResult};
 
-pub use verdict::{Verdict, judge, judge_known};
+use self::breaker::{Access, Breaker, State};
+use self::link::Fault;
+use self::probe::Probe;
+use crate::metrics::Metrics;
+
+pub(crate) use breaker::Kind as BreakerState;
+pub use verdict::{Verdict, judge};
 
 /// What Redis says of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,102 +27,140 @@ pub enum Found {
     Absent,
     /// Somebody holds it.
     Held(Claim),
-    /// Redis did not answer, refused to write, or holds what cannot be read: it decides nothing (I5).
-    Unknown,
+    /// Redis decides nothing (I5).
+    Unknown(Unchecked),
+}
+
+/// Why a key could not be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unchecked {
+    /// Redis was not asked: the breaker is open.
+    Open,
+    /// Redis did not answer in time, or the connection broke. Our claim may be there nevertheless; a retry then helps.
+    NoAnswer,
+    /// Redis refuses writes, and knows of no claim.
+    ReadOnly,
+    /// The key holds what this gateway cannot read: a claim of a later version, or none.
+    Unreadable,
+}
+
+impl Unchecked {
+    /// The metric label.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::NoAnswer => "no_answer",
+            Self::ReadOnly => "read_only",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// What becomes of a delivery whose key Redis cannot check (I5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnRedisOutage {
+    /// It is accepted, its check deferred: a conflicting reuse of the key ends as a dead letter.
+    Accept,
+    /// It is answered 503. What Redis still knows is answered from there.
+    Reject,
 }
 
 /// Redis, as far as claims go.
-#[derive(Clone)]
 pub struct Claims {
-    connection: ConnectionManager,
+    breaker: Breaker,
+    probe: Probe,
     /// How long a key is remembered.
     window: Duration,
-    /// Longest wait for an answer.
-    patience: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl Claims {
-    /// Connects when it is first used, and again whenever that is needed. Must be called within a runtime.
-    pub fn new(url: &str, window: Duration, patience: Duration) -> RedisResult<Self> {
-        // No retries inside: a delivery does not wait for Redis to come back. The next one tries again.
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(patience))
-            .set_response_timeout(Some(patience));
-        let connection = ConnectionManager::new_lazy_with_config(redis::Client::open(url)?, config)?;
-        Ok(Self { connection, window, patience })
+    /// Nothing is known of Redis until [`Claims::watch`] runs.
+    pub fn new(url: &str, window: Duration, patience: Duration, metrics: &Arc<Metrics>) -> RedisResult<Self> {
+        let probe = Probe::new(Client::open(url)?, patience, Arc::clone(metrics));
+        Ok(Self { breaker: Breaker::new(Arc::clone(metrics)), probe, window, metrics: Arc::clone(metrics) })
+    }
+
+    /// Connects, and keeps finding out what Redis is good for. Never ends.
+    pub async fn watch(&self) {
+        self.probe.keep_asking(&self.breaker).await;
+    }
+
+    /// What is wrong with Redis, for operators.
+    pub fn trouble(&self) -> Option<String> {
+        self.breaker.now().trouble()
     }
 
     /// Claims the key, or finds out who holds it.
     pub async fn claim(&self, run: RunId, claim: &Claim) -> Found {
-        let key = Claim::redis_key(run);
-        match self.set_if_absent(&key, &claim.encode(), self.window).await {
+        let state = self.breaker.now();
+        let State::Closed(link) = &*state else { return self.unclaimed(run).await };
+        self.metrics.redis.claims.inc();
+        let command = set_if_absent(&Claim::redis_key(run), &claim.encode(), self.window);
+        match self.breaker.judged(&state, Access::Write, link.run(&command).await) {
             Ok(held) => read(held),
-            // Full, Redis refuses even to SET what NX would have left alone. It still reads.
-            Err(error) if is_out_of_memory(&error) => match self.get(&key).await {
-                Found::Absent => Found::Unknown,
-                found => found,
-            },
-            Err(error) => {
-                tracing::debug!(%error, "redis: claim failed");
-                Found::Unknown
-            }
+            // Full, Redis refuses even to SET what NX would have left alone.
+            Err(Fault::Refused(_)) => self.unclaimed(run).await,
+            Err(fault) => Found::Unknown(fault.into()),
+        }
+    }
+
+    /// What is known of a key that cannot be claimed now.
+    async fn unclaimed(&self, run: RunId) -> Found {
+        match self.look_up(run).await {
+            Found::Absent => Found::Unknown(Unchecked::ReadOnly),
+            found => found,
         }
     }
 
     /// Looks at the key without claiming it.
     pub async fn look_up(&self, run: RunId) -> Found {
-        self.get(&Claim::redis_key(run)).await
+        let state = self.breaker.now();
+        let Some(link) = state.reads() else { return Found::Unknown(Unchecked::Open) };
+        self.metrics.redis.look_ups.inc();
+        let mut command = redis::cmd("GET");
+        command.arg(Claim::redis_key(run));
+        match self.breaker.judged(&state, Access::Read, link.run(&command).await) {
+            Ok(held) => read(held),
+            Err(fault) => Found::Unknown(fault.into()),
+        }
     }
 
     /// Writes what was published over the claims, where these still exist. Whole values, own fingerprint included:
     /// what was published is a fact, and if Redis was emptied and the claim meanwhile names another payload, the
-    /// fact wins.
-    pub async fn mark(&self, published: &[(RunId, Claim)]) -> RedisResult<()> {
+    /// fact wins. False if that did not work, or is not tried now.
+    pub async fn mark(&self, published: &[(RunId, Claim)]) -> bool {
+        let state = self.breaker.now();
+        let Some(link) = state.writes() else { return false };
         let mut pipeline = redis::pipe();
         for (run, claim) in published {
             let value = claim.encode();
             pipeline.cmd("SET").arg(Claim::redis_key(*run)).arg(&value[..]).arg("XX").arg("KEEPTTL").ignore();
         }
-        self.within(pipeline.query_async(&mut self.connection.clone())).await
+        self.metrics.redis.marks.inc_by(published.len() as u64);
+        self.breaker.judged(&state, Access::Write, link.run_all(&pipeline).await).is_ok()
     }
+}
 
-    /// A write of the very kind that claims need. PING would answer even where every write fails.
-    pub async fn probe(&self, name: &str) -> RedisResult<()> {
-        self.set_if_absent(&format!("rl:probe:{name}"), b"", Duration::from_secs(1)).await.map(drop)
-    }
-
-    async fn set_if_absent(&self, key: &str, value: &[u8], life: Duration) -> RedisResult<Option<Vec<u8>>> {
-        let mut command = redis::cmd("SET");
-        command.arg(key).arg(value).arg("NX").arg("GET").arg("EX").arg(life.as_secs());
-        self.within(command.query_async(&mut self.connection.clone())).await
-    }
-
-    async fn get(&self, key: &str) -> Found {
-        match self.within(redis::cmd("GET").arg(key).query_async(&mut self.connection.clone())).await {
-            Ok(held) => read(held),
-            Err(error) => {
-                tracing::debug!(%error, "redis: look-up failed");
-                Found::Unknown
-            }
-        }
-    }
-
-    /// Bounds connecting and answering together; the library bounds each by itself.
-    async fn within<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let late = || RedisError::from((redis::ErrorKind::Io, "no answer in time"));
-        timeout(self.patience, answer).await.unwrap_or_else(|_| Err(late()))
-    }
+fn set_if_absent(key: &str, value: &[u8], life: Duration) -> Cmd {
+    let mut command = redis::cmd("SET");
+    command.arg(key).arg(value).arg("NX").arg("GET").arg("EX").arg(life.as_secs());
+    command
 }
 
 fn read(held: Option<Vec<u8>>) -> Found {
     match held {
         None => Found::Absent,
         // A version that we do not know belongs to a newer gateway: not absent, and not ours to judge.
-        Some(bytes) => Claim::decode(&bytes).map_or(Found::Unknown, Found::Held),
+        Some(bytes) => Claim::decode(&bytes).map_or(Found::Unknown(Unchecked::Unreadable), Found::Held),
     }
 }
 
-fn is_out_of_memory(error: &RedisError) -> bool {
-    error.code() == Some("OOM")
+impl From<Fault> for Unchecked {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Foreign => Self::Unreadable,
+            Fault::Late | Fault::Lost | Fault::Refused(_) => Self::NoAnswer,
+        }
+    }
 }

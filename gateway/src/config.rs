@@ -8,6 +8,7 @@ use async_nats::ServerAddr;
 use clap::Parser;
 use proto::secret::Pepper;
 
+use crate::claims::OnRedisOutage;
 use crate::publish::Grouping;
 use crate::request::body;
 use crate::run::LAST_MARKS;
@@ -69,7 +70,11 @@ pub struct Config {
     /// How long an idempotency key's payload is remembered. Redis' memory is sized by it; run ids do not depend on it.
     #[arg(long, env = "RUNLATCH_CLAIM_WINDOW", default_value = "24h", value_parser = claim_window)]
     pub claim_window: Duration,
-    /// Longest wait for Redis; after it a delivery is accepted unchecked.
+    /// What becomes of a delivery whose key Redis cannot check: accepted, so that a conflicting reuse of its key ends as
+    /// a dead letter instead of a 409; or rejected with 503.
+    #[arg(long, env = "RUNLATCH_ON_REDIS_OUTAGE", value_enum, default_value_t = OnRedisOutage::Accept)]
+    pub on_redis_outage: OnRedisOutage,
+    /// Longest wait for one answer of Redis. Three in a row that are later, and no delivery waits until Redis is back.
     #[arg(long, env = "RUNLATCH_REDIS_TIMEOUT", default_value = "250ms", value_parser = some_time)]
     pub redis_timeout: Duration,
     /// Longest wait for the queue's acknowledgement.

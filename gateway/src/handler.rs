@@ -15,7 +15,7 @@ use proto::{Claim, Fingerprint, Payload, RunId, Selector, Timestamp};
 use crate::admission::Admission;
 use crate::auth::{Caller, Target, authenticate};
 use crate::catalog::Catalog;
-use crate::claims::{Claims, Verdict, judge, judge_known};
+use crate::claims::{Claims, OnRedisOutage, Verdict, judge};
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::Queue;
@@ -29,11 +29,15 @@ pub struct Gateway {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) pepper: Pepper,
     pub(crate) limits: body::Limits,
-    pub(crate) claims: Claims,
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) on_redis_outage: OnRedisOutage,
     pub(crate) queue: Queue,
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Arc<Metrics>,
 }
+
+/// Redis cannot say whether the key is known, and it was chosen not to go on without.
+const UNCHECKED: Refusal = Refusal::Unavailable("redis: the key cannot be checked");
 
 /// Answers one request. Never fails: a refusal is an answer too.
 pub async fn handle(gateway: &Gateway, request: Request<Incoming>) -> Response {
@@ -119,10 +123,11 @@ async fn known(
     refusal: Refusal,
 ) -> Result<Accepted, Refusal> {
     let found = gateway.claims.look_up(run).await;
-    match judge_known(found, fingerprint, gateway.queue.epoch()) {
-        Some(Verdict::Replay(at)) => Ok(Accepted::replayed(run, at)),
-        Some(Verdict::Conflict) => Err(Refusal::Conflict(run)),
-        Some(Verdict::New | Verdict::Help(_) | Verdict::Deferred) | None => Err(refusal),
+    match judge(found, fingerprint, gateway.queue.epoch()) {
+        Verdict::Replay(at) => Ok(Accepted::replayed(run, at)),
+        Verdict::Conflict => Err(Refusal::Conflict(run)),
+        Verdict::Deferred(_) if gateway.on_redis_outage == OnRedisOutage::Reject => Err(UNCHECKED),
+        Verdict::New | Verdict::Help(_) | Verdict::Deferred(_) => Err(refusal),
     }
 }
 
@@ -135,7 +140,7 @@ struct Claimed {
 impl Claimed {
     /// The claim to mark. Of a key that Redis could not tell us about we hold none.
     fn ours(&self) -> Option<Claim> {
-        (self.verdict != Verdict::Deferred).then_some(self.claim)
+        (!matches!(self.verdict, Verdict::Deferred(_))).then_some(self.claim)
     }
 }
 
@@ -158,7 +163,10 @@ async fn claim(
         Verdict::Replay(at) => return Ok(ControlFlow::Break(Accepted::replayed(run, at))),
         Verdict::Conflict => return Err(Refusal::Conflict(run)),
         Verdict::Help(at) => claim.accepted_at = at,
-        Verdict::Deferred => _ = gateway.metrics.checks_deferred.inc(),
+        Verdict::Deferred(why) => match gateway.on_redis_outage {
+            OnRedisOutage::Accept => gateway.metrics.redis.deferred(why),
+            OnRedisOutage::Reject => return Err(UNCHECKED),
+        },
         Verdict::New => {}
     }
     Ok(ControlFlow::Continue(Claimed { claim, verdict }))

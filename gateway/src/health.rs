@@ -1,22 +1,27 @@
 //! What the gateway says of itself to its operators.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-
-use redis::RedisResult;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::admission::Admission;
 use crate::catalog::Catalog;
+use crate::claims::{Claims, OnRedisOutage};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 
 /// The parts that decide whether the gateway is ready.
+pub(crate) struct Parts {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) on_redis_outage: OnRedisOutage,
+    pub(crate) queue: Queue,
+    pub(crate) admission: Arc<Admission>,
+}
+
+/// Those parts, and the phase of life they are in.
 pub(crate) struct Health {
-    metrics: Arc<Metrics>,
-    catalog: Arc<Catalog>,
-    queue: Queue,
-    admission: Arc<Admission>,
-    redis: AtomicBool,
+    parts: Parts,
     phase: AtomicU8,
 }
 
@@ -30,37 +35,17 @@ pub(crate) enum Phase {
 }
 
 impl Health {
-    pub(crate) fn new(
-        metrics: &Arc<Metrics>,
-        catalog: &Arc<Catalog>,
-        queue: &Queue,
-        admission: &Arc<Admission>,
-    ) -> Self {
-        Self {
-            metrics: Arc::clone(metrics),
-            catalog: Arc::clone(catalog),
-            queue: queue.clone(),
-            admission: Arc::clone(admission),
-            redis: AtomicBool::new(true),
-            phase: AtomicU8::new(Phase::Starting as u8),
-        }
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts, phase: AtomicU8::new(Phase::Starting as u8) }
     }
 
     /// Notes a new phase of life. Only while it is serving can the gateway be ready.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
-
-    /// Notes whether Redis takes writes, and says so in the log when that changes.
-    pub(crate) fn redis(&self, probe: RedisResult<()>) {
-        let worked = self.redis.swap(probe.is_ok(), Ordering::Relaxed);
-        match probe {
-            Ok(()) if !worked => tracing::info!("redis: takes writes again"),
-            Err(error) if worked => {
-                tracing::warn!(%error, "redis: takes no writes; accepting deliveries with their check deferred");
-            }
-            Ok(()) | Err(_) => {}
-        }
+    /// What is wrong with Redis, if that is answered in this way.
+    fn redis(&self, answered: OnRedisOutage) -> Option<String> {
+        if self.parts.on_redis_outage == answered { self.parts.claims.trouble() } else { None }
     }
 }
 
@@ -74,29 +59,28 @@ impl ops::listener::Health for Health {
         if phase == Phase::Starting as u8 {
             missing.push("starting".to_owned());
         }
-        if self.catalog.current().is_none() {
+        if self.parts.catalog.current().is_none() {
             missing.push("postgres: no catalog, or one older than allowed".to_owned());
         }
-        missing.extend(self.queue.refuses().map(str::to_owned));
+        missing.extend(self.parts.queue.refuses().map(str::to_owned));
+        missing.extend(self.redis(OnRedisOutage::Reject));
         missing
     }
 
     fn degraded(&self) -> Vec<String> {
         let mut degraded = Vec::new();
-        // An accelerator (I5): without it deliveries are still accepted.
-        if !self.redis.load(Ordering::Relaxed) {
-            degraded.push("redis: takes no writes; the check for conflicts is deferred".to_owned());
-        }
-        degraded.extend(self.queue.trouble().map(str::to_owned));
+        // An accelerator (I5): without it deliveries are still accepted, where nobody has chosen otherwise.
+        degraded.extend(self.redis(OnRedisOutage::Accept));
+        degraded.extend(self.parts.queue.trouble().map(str::to_owned));
         degraded
     }
 
     fn refresh(&self) {
-        let (messages, bytes) = self.queue.depth();
-        self.metrics.in_flight.set(self.admission.in_flight() as i64);
-        self.metrics.catalog_age.set(self.catalog.age().as_secs_f64());
-        self.metrics.queue_messages.set(messages as i64);
-        self.metrics.queue_bytes.set(bytes as i64);
-        self.metrics.redis_writes.set(i64::from(self.redis.load(Ordering::Relaxed)));
+        let Parts { metrics, catalog, queue, admission, .. } = &self.parts;
+        let (messages, bytes) = queue.depth();
+        metrics.in_flight.set(admission.in_flight() as i64);
+        metrics.catalog_age.set(catalog.age().as_secs_f64());
+        metrics.queue_messages.set(messages as i64);
+        metrics.queue_bytes.set(bytes as i64);
     }
 }

@@ -1,5 +1,7 @@
 //! What the gateway tells Prometheus. Labels are codes of the contract and names of steps, never a caller's words (I7).
 
+mod redis;
+
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use self::redis::RedisMetrics;
 
 /// The outcome of a delivery: `created`, `replayed`, or a code of [`crate::refusal::Refusal`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,17 +31,14 @@ pub struct Metrics {
     steps: Steps,
     /// Deliveries that each message carried.
     pub(crate) message_deliveries: Histogram,
-    /// Deliveries accepted although Redis could not check their key.
-    pub(crate) checks_deferred: Counter,
-    /// Marks that Redis did not take; their retries are helped instead of replayed.
-    pub(crate) marks_lost: Counter,
+    /// What is asked of Redis.
+    pub(crate) redis: RedisMetrics,
     /// Open connections.
     pub(crate) connections: Gauge,
     pub(crate) in_flight: Gauge,
     pub(crate) catalog_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub(crate) queue_messages: Gauge,
     pub(crate) queue_bytes: Gauge,
-    pub(crate) redis_writes: Gauge,
 }
 
 /// Time spent in each step, looked up once: the request path takes no lock for it but the histogram's own.
@@ -60,29 +61,21 @@ impl Metrics {
         };
         let steps = Family::<StepLabel, Histogram, _>::new_with_constructor(latency as fn() -> Histogram);
         let step = |step| steps.get_or_create(&StepLabel { step }).clone();
+        let r = registry.sub_registry_with_prefix("runlatch_gateway");
         let metrics = Self {
             outcomes: Family::default(),
             steps: Steps { body: step("body"), claim: step("claim"), publish: step("publish"), total: step("total") },
             message_deliveries: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
-            checks_deferred: Counter::default(),
-            marks_lost: Counter::default(),
+            redis: RedisMetrics::register(r),
             connections: Gauge::default(),
             in_flight: Gauge::default(),
             catalog_age: Gauge::default(),
             queue_messages: Gauge::default(),
             queue_bytes: Gauge::default(),
-            redis_writes: Gauge::default(),
         };
-        let r = registry.sub_registry_with_prefix("runlatch_gateway");
         r.register("deliveries", "Deliveries answered, by outcome", metrics.outcomes.clone());
         r.register_with_unit("step", "Time of an answered delivery by step", Unit::Seconds, steps);
         r.register("message_deliveries", "Deliveries in each message", metrics.message_deliveries.clone());
-        r.register(
-            "checks_deferred",
-            "Deliveries accepted without a check of their key",
-            metrics.checks_deferred.clone(),
-        );
-        r.register("marks_lost", "Published deliveries whose claim could not be marked", metrics.marks_lost.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
         r.register("in_flight", "Deliveries in flight", metrics.in_flight.clone());
         r.register_with_unit(
@@ -93,7 +86,6 @@ impl Metrics {
         );
         r.register("queue_messages", "Messages in the stream, as last seen", metrics.queue_messages.clone());
         r.register_with_unit("queue", "Bytes in the stream, as last seen", Unit::Bytes, metrics.queue_bytes.clone());
-        r.register("redis_writes", "1 while Redis takes writes", metrics.redis_writes.clone());
         metrics
     }
 

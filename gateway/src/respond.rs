@@ -40,7 +40,7 @@ impl Accepted {
     /// A delivery that was published just now, which is known by the proof of it.
     pub fn published(_proof: Published, verdict: Verdict, run: RunId, at: Timestamp) -> Self {
         let status = if matches!(verdict, Verdict::Help(_)) { Status::Replayed } else { Status::Created };
-        Self { run, at, status, deferred: verdict == Verdict::Deferred }
+        Self { run, at, status, deferred: matches!(verdict, Verdict::Deferred(_)) }
     }
 }
 

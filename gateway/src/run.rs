@@ -9,14 +9,13 @@ use proto::envelope;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use uuid::Uuid;
 
 use crate::admission::Admission;
 use crate::catalog::{self, Catalog};
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::handler::Gateway;
-use crate::health::{Health, Phase};
+use crate::health::{Health, Parts, Phase};
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::Queue;
@@ -24,6 +23,9 @@ use crate::server;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// How long a start waits for Redis.
+const REDIS: Duration = Duration::from_secs(2);
 
 /// What is kept of the shutdown deadline for marking what was published last.
 pub(crate) const LAST_MARKS: Duration = Duration::from_secs(1);
@@ -41,15 +43,23 @@ pub async fn run(
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::register(&mut registry));
     let catalog = Arc::new(Catalog::new(config.max_catalog_age));
-    let claims = Claims::new(&config.redis_url, config.claim_window, config.redis_timeout)
+    let claims = Claims::new(&config.redis_url, config.claim_window, config.redis_timeout, &metrics)
         .map_err(|_| anyhow::anyhow!("--redis-url or REDIS_URL: not a Redis URL"))?;
+    let claims = Arc::new(claims);
     let queue = Queue::connect(config.nats()?, config.queue_bytes, config.publish_timeout)
         .await
         .map_err(|_| anyhow::anyhow!("--nats-url or NATS_URL: cannot be used"))?;
     let (database, pepper) = (config.database()?, config.pepper()?);
 
     let admission = Arc::new(Admission::new(config.max_in_flight as usize));
-    let health = Arc::new(Health::new(&metrics, &catalog, &queue, &admission));
+    let health = Arc::new(Health::new(Parts {
+        metrics: Arc::clone(&metrics),
+        catalog: Arc::clone(&catalog),
+        claims: Arc::clone(&claims),
+        on_redis_outage: config.on_redis_outage,
+        queue: queue.clone(),
+        admission: Arc::clone(&admission),
+    }));
     let _background = [
         background({
             let catalog = Arc::clone(&catalog);
@@ -59,13 +69,16 @@ pub async fn run(
             let queue = queue.clone();
             async move { queue.watch().await }
         }),
-        background(probe_redis(claims.clone(), Arc::clone(&health))),
+        background({
+            let claims = Arc::clone(&claims);
+            async move { claims.watch().await }
+        }),
         background(ops::listener::serve(listener, registry, Arc::clone(&health))),
     ];
 
     let mut shutdown = std::pin::pin!(shutdown);
     let max_payload = tokio::select! {
-        max_payload = dependencies(&catalog, &queue) => max_payload,
+        max_payload = dependencies(&catalog, &queue, &claims) => max_payload,
         () = &mut shutdown => return Ok(()),
     };
     let needed = config.max_body_bytes as usize + envelope::MAX_OVERHEAD;
@@ -77,11 +90,25 @@ pub async fn run(
     );
 
     let tasks = TaskTracker::new();
-    let publisher =
-        Publisher::start(queue.clone(), claims.clone(), config.grouping(max_payload), Arc::clone(&metrics), &tasks);
+    let publisher = Publisher::start(
+        queue.clone(),
+        Arc::clone(&claims),
+        config.grouping(max_payload),
+        Arc::clone(&metrics),
+        &tasks,
+    );
     tasks.close();
-    let gateway =
-        Arc::new(Gateway { admission, catalog, pepper, limits: config.body(), claims, queue, publisher, metrics });
+    let gateway = Arc::new(Gateway {
+        admission,
+        catalog,
+        pepper,
+        limits: config.body(),
+        claims,
+        on_redis_outage: config.on_redis_outage,
+        queue,
+        publisher,
+        metrics,
+    });
     let listener = socket.listen(BACKLOG).context("listening for callers")?;
     health.enter(Phase::Serving);
     tracing::info!(address = %config.listen, "accepting deliveries");
@@ -102,12 +129,20 @@ fn background(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHan
     AbortOnDropHandle::new(tokio::spawn(task))
 }
 
-/// Waits for the first snapshot and for the broker, and returns the broker's largest message.
-async fn dependencies(catalog: &Catalog, queue: &Queue) -> usize {
+/// Waits for the first snapshot and for the broker, for Redis a little, and returns the broker's largest message.
+async fn dependencies(catalog: &Catalog, queue: &Queue, claims: &Claims) -> usize {
     let mut waited = Duration::ZERO;
     loop {
         if let (Some(_), Some(max_payload)) = (catalog.current(), queue.max_payload()) {
-            return max_payload;
+            match claims.trouble() {
+                // Not insisted on, but without this pause the first deliveries would go unchecked for nothing.
+                Some(_) if waited < REDIS => {}
+                Some(trouble) => {
+                    tracing::warn!(trouble, "starting without Redis");
+                    return max_payload;
+                }
+                None => return max_payload,
+            }
         }
         if waited == Duration::from_secs(3) {
             tracing::warn!("still waiting for Postgres or NATS; /readyz says which");
@@ -115,14 +150,5 @@ async fn dependencies(catalog: &Catalog, queue: &Queue) -> usize {
         let pause = Duration::from_millis(20);
         sleep(pause).await;
         waited += pause;
-    }
-}
-
-/// Keeps trying the kind of write that claims need.
-async fn probe_redis(claims: Claims, health: Arc<Health>) {
-    let name = Uuid::new_v4().simple().to_string();
-    loop {
-        health.redis(claims.probe(&name).await);
-        sleep(Duration::from_secs(1)).await;
     }
 }

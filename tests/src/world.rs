@@ -118,6 +118,16 @@ impl World {
         line.map(|value| value.parse().expect("a number"))
     }
 
+    /// A metric's values, added up over its labels.
+    pub async fn total(&self, process: &str, name: &str) -> f64 {
+        let (_, text) = self.ops(process, "/metrics").await;
+        let values = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            (series.split('{').next() == Some(name)).then(|| value.parse::<f64>().expect("a number"))
+        });
+        values.sum()
+    }
+
     /// Stops everything, and fails if a secret, the pepper, a password or a payload was logged (I7).
     pub async fn end(mut self) {
         for process in self.stack.processes() {

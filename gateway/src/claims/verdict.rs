@@ -3,7 +3,7 @@
 use proto::claim::State;
 use proto::{Fingerprint, StreamEpoch, Timestamp};
 
-use super::Found;
+use super::{Found, Unchecked};
 
 /// How to go on with a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +17,15 @@ pub enum Verdict {
     Replay(Timestamp),
     /// The key names another payload or target (I4).
     Conflict,
-    /// Redis decides nothing: publish and let Postgres' unique index decide (I5).
-    Deferred,
+    /// Redis decides nothing: publish and let Postgres' unique index decide (I5), or refuse, where that was chosen.
+    Deferred(Unchecked),
 }
 
-/// Judges the answer to a claim made while the stream of `epoch` was known.
+/// Judges the answer to a claim, or to a look-up that claimed nothing, made while the stream of `epoch` was known.
 pub fn judge(found: Found, fingerprint: &Fingerprint, epoch: StreamEpoch) -> Verdict {
     match found {
         Found::Absent => Verdict::New,
-        Found::Unknown => Verdict::Deferred,
+        Found::Unknown(why) => Verdict::Deferred(why),
         Found::Held(claim) if !claim.is_of(fingerprint) => Verdict::Conflict,
         Found::Held(claim) => match claim.state {
             // A mark from another stream says nothing about this one, and an unknown stream is equal to none.
@@ -34,15 +34,6 @@ pub fn judge(found: Found, fingerprint: &Fingerprint, epoch: StreamEpoch) -> Ver
             }
             State::Published | State::Claimed => Verdict::Help(claim.accepted_at),
         },
-    }
-}
-
-/// Judges a look-up that claimed nothing: is this the retry of a delivery that is known to be published? None if the
-/// key is unclaimed, or nobody can tell.
-pub fn judge_known(found: Found, fingerprint: &Fingerprint, epoch: StreamEpoch) -> Option<Verdict> {
-    match found {
-        Found::Absent | Found::Unknown => None,
-        Found::Held(_) => Some(judge(found, fingerprint, epoch)),
     }
 }
 
@@ -84,7 +75,7 @@ mod tests {
             (held(State::Claimed, theirs, EPOCH), Verdict::Conflict),
             (held(State::Published, theirs, EPOCH), Verdict::Conflict),
             (held(State::Published, theirs, other), Verdict::Conflict),
-            (Found::Unknown, Verdict::Deferred),
+            (Found::Unknown(Unchecked::Open), Verdict::Deferred(Unchecked::Open)),
         ] {
             assert_eq!(judge(found, &OURS, EPOCH), verdict, "{found:?}");
         }

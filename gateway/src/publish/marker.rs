@@ -24,14 +24,22 @@ impl Marks {
     /// Never waits. A full backlog loses marks, never deliveries: an unmarked retry is helped instead of replayed.
     pub(super) fn leave(&self, published: Vec<(RunId, Claim)>) {
         let count = published.len() as u64;
+        // Of deliveries whose check was deferred there is nothing to mark.
+        if count == 0 {
+            return;
+        }
         if self.sender.try_send(published).is_err() {
-            self.metrics.marks_lost.inc_by(count);
+            self.metrics.redis.marks_lost.inc_by(count);
         }
     }
 }
 
 /// Runs until no sender is left and the last mark is written.
-pub(super) async fn run(claims: Claims, mut published: mpsc::Receiver<Vec<(RunId, Claim)>>, metrics: Arc<Metrics>) {
+pub(super) async fn run(
+    claims: Arc<Claims>,
+    mut published: mpsc::Receiver<Vec<(RunId, Claim)>>,
+    metrics: Arc<Metrics>,
+) {
     while let Some(mut marks) = published.recv().await {
         while marks.len() < AT_ONCE
             && let Ok(more) = published.try_recv()
@@ -39,9 +47,8 @@ pub(super) async fn run(claims: Claims, mut published: mpsc::Receiver<Vec<(RunId
             marks.extend(more);
         }
         ops::kill_point!(Marking);
-        if let Err(error) = claims.mark(&marks).await {
-            tracing::debug!(%error, "redis: marking failed");
-            metrics.marks_lost.inc_by(marks.len() as u64);
+        if !claims.mark(&marks).await {
+            metrics.redis.marks_lost.inc_by(marks.len() as u64);
         }
     }
 }

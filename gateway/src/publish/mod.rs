@@ -60,7 +60,13 @@ pub struct Publisher {
 impl Publisher {
     /// Starts the group commit on `tasks`. It ends when the publisher is dropped and all in hand has met its fate,
     /// marks included.
-    pub fn start(queue: Queue, claims: Claims, grouping: Grouping, metrics: Arc<Metrics>, tasks: &TaskTracker) -> Self {
+    pub fn start(
+        queue: Queue,
+        claims: Arc<Claims>,
+        grouping: Grouping,
+        metrics: Arc<Metrics>,
+        tasks: &TaskTracker,
+    ) -> Self {
         // Unbounded, but every item holds its place: there are never more than deliveries in flight.
         let (items, received) = mpsc::unbounded_channel();
         let (published, marks) = mpsc::channel(marker::BACKLOG);

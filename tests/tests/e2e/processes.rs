@@ -86,7 +86,7 @@ async fn operators_are_told() {
         ("step_seconds_count{step=\"claim\"}", 2.0),
         ("step_seconds_count{step=\"publish\"}", 1.0),
         ("in_flight", 0.0),
-        ("redis_writes", 1.0),
+        ("redis_breaker{state=\"closed\"}", 1.0),
         ("queue_messages", 0.0),
     ] {
         eventually(name, async || (world.metric("gateway-1", &gateway(name)).await == Some(value)).then_some(())).await;
