@@ -6,7 +6,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use proto::Slug;
 use uuid::Uuid;
 
-/// Operates Runlatch: its schema, its catalog, its secrets and its kill switches.
+use crate::dead_letters::DeadLettersCommand;
+
+/// Operates Runlatch: its schema, its catalog, its secrets, its kill switches and its dead letters.
 #[derive(Parser)]
 #[command(name = "runlatch", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -37,6 +39,9 @@ pub(crate) enum Command {
         #[arg(value_name = "ORG")]
         organization: Option<Slug>,
     },
+    /// Look after deliveries that were accepted and could not become a run.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
 }
 
 #[derive(Subcommand)]
@@ -91,7 +96,7 @@ pub(crate) enum SwitchState {
 }
 
 /// `ORG/PLAYBOOK`, as in the webhook's URL.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PlaybookPath {
     pub(crate) organization: Slug,
     pub(crate) playbook: Slug,

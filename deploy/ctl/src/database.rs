@@ -12,7 +12,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// First half of this program's advisory locks, so that they are nobody else's: "rlch" in ASCII.
 const LOCKS: i32 = 0x726c_6368;
 
-/// What two runs of this program must not do at once. Second half of the lock's number.
+/// What two runs of this program must not do at once. Second half of the lock's number; 3 is taken by the migrations.
 #[derive(Clone, Copy)]
 pub(crate) enum Lock {
     /// Changing the schema.

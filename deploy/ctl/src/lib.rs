@@ -4,17 +4,20 @@
 //! what it changed. What a script would not want to read goes to stderr. It never talks to a gateway or a worker:
 //! the database tells them.
 //!
-//! Nothing here prints a secret (but the one that `secret create` has just made), a pepper or a database URL (I7).
+//! Nothing here prints a secret (but the one that `secret create` has just made), a pepper or a database URL, and only
+//! `dead-letters show` prints a payload (I7).
 
 mod catalog;
 mod cli;
 mod database;
+mod dead_letters;
 mod error;
 mod kill_switch;
 pub mod migrate;
 mod output;
 mod pepper;
 mod secret;
+mod table;
 
 pub use cli::Cli;
 pub use error::Error;
@@ -46,6 +49,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::KillSwitch { state, organization } => {
             kill_switch::set(&mut database::connect(url).await?, state, organization.as_ref()).await
         }
+        Command::DeadLetters(command) => dead_letters::run(command, url).await,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use serde::Serialize;
+
 use crate::Error;
 
 /// Writes a line to stdout.
@@ -10,6 +12,13 @@ pub(crate) fn say(line: &str) -> Result<(), Error> {
     writeln!(stdout, "{line}")
         .and_then(|()| stdout.flush())
         .map_err(|error| Error::Failed(format!("cannot write to stdout: {error}")))
+}
+
+/// Writes a JSON object to stdout, as one line.
+pub(crate) fn json_line(object: &impl Serialize) -> Result<(), Error> {
+    let line =
+        serde_json::to_string(object).map_err(|error| Error::Failed(format!("cannot be shown as JSON: {error}")))?;
+    say(&line)
 }
 
 /// Writes a line to stderr, marked as ours.

@@ -42,6 +42,12 @@ impl Outcome {
 pub(crate) struct Running(Child);
 
 impl Running {
+    /// Ends it at once, wherever it is.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
     pub(crate) fn outcome(self) -> Outcome {
         let output = self.0.wait_with_output().unwrap();
         Outcome {

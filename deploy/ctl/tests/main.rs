@@ -6,7 +6,9 @@
 mod catalog;
 mod catalog_file;
 mod database;
+mod dead_letters;
 mod kill_switch;
+mod letters;
 mod migrate;
 mod roles;
 mod secret;

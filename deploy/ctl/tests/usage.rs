@@ -5,6 +5,9 @@ use crate::database::{Outcome, start};
 /// Nobody listens on port 1.
 const URL: &str = "postgres://operator:canary-password@127.0.0.1:1/runlatch";
 
+/// Of no row.
+const ID: &str = "00000000-0000-4000-8000-000000000000";
+
 fn run(args: &[&str]) -> Outcome {
     start(&[("DATABASE_URL", URL), ("RUNLATCH_PEPPER", crate::database::PEPPER)], args, b"").outcome()
 }
@@ -25,6 +28,25 @@ fn bad_usage_is_64_in_one_line() {
         (&["secret", "create", "acme/deploy", "canary-secret-in-the-wrong-place"], "one argument too many"),
         (&["secret", "revoke", "canary-secret-in-the-wrong-place"], "<ID>: expected the secret's id"),
         (&["--database-url"], "a value is missing"),
+        (&["dead-letters"], "no command was given"),
+        (
+            &["dead-letters", "list", "--reason", "canary"],
+            "--reason <REASON>: expected one of idempotency_conflict, target_",
+        ),
+        (&["dead-letters", "list", "--status", "canary"], "expected open or replayed or discarded or all"),
+        (&["dead-letters", "list", "--playbook", "canary"], "expected two slugs"),
+        (&["dead-letters", "list", "--older-than", "canary"], "expected a duration"),
+        (&["dead-letters", "list", "--limit", "0"], "--limit"),
+        (&["dead-letters", "show", "canary"], "<ID>: expected a dead letter's id"),
+        (&["dead-letters", "replay"], "name dead letters by their ids, or say --all"),
+        (&["dead-letters", "replay", "--reason", "data_refused"], "or say --all"),
+        (&["dead-letters", "replay", ID, "--all"], "not both"),
+        (&["dead-letters", "replay", ID, "--limit", "3"], "not both"),
+        (&["dead-letters", "replay", "--all", "--key", "k"], "--key is for one dead letter"),
+        (&["dead-letters", "replay", ID, ID, "--key", "k"], "--key is for one dead letter"),
+        (&["dead-letters", "replay", ID, "--key", "canary key"], "an idempotency key is 1 to 255"),
+        (&["dead-letters", "discard", ID], "say --yes, or --dry-run"),
+        (&["dead-letters", "discard", "--yes"], "or say --all"),
     ];
     for (args, expected) in cases {
         let error = run(args).failed(64);
@@ -59,12 +81,16 @@ fn a_bad_database_url_is_64_and_not_quoted() {
 
 #[test]
 fn what_cannot_be_reached_is_named_without_the_password() {
-    let commands: [&[&str]; 5] = [
+    let commands: [&[&str]; 9] = [
         &["migrate"],
         &["secret", "create", "acme/deploy"],
         &["secret", "list", "acme/deploy"],
         &["secret", "revoke", "00000000-0000-4000-8000-000000000000"],
         &["kill-switch", "off"],
+        &["dead-letters", "list"],
+        &["dead-letters", "show", ID],
+        &["dead-letters", "replay", "--all"],
+        &["dead-letters", "discard", ID, "--yes"],
     ];
     for args in commands {
         let error = run(args).failed(1);

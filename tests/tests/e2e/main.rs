@@ -5,6 +5,7 @@ mod burst;
 mod catalog;
 mod claims;
 mod contract;
+mod dead_letters;
 mod kill_points;
 mod order;
 mod payload;
