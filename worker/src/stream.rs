@@ -128,6 +128,21 @@ fn wanted_consumer(config: &Config, stream: &Info) -> pull::Config {
     }
 }
 
+/// Up to which sequence the consumer of this epoch takes everything for acked; `None` where it cannot be asked.
+pub(crate) async fn ack_floor(context: &Context, epoch: StreamEpoch) -> Option<u64> {
+    let stream = context.get_stream_no_info(STREAM).await.ok()?;
+    Some(stream.consumer_info(consumer(epoch)).await.ok()?.ack_floor.stream_sequence)
+}
+
+/// Deletes the consumer of this epoch. Another worker may have done so, or may do so next: whoever finds none makes one.
+pub(crate) async fn delete_consumer(context: &Context, epoch: StreamEpoch) {
+    if let Ok(stream) = context.get_stream_no_info(STREAM).await
+        && let Err(error) = stream.delete_consumer(&consumer(epoch)).await
+    {
+        tracing::warn!(%error, "the consumer cannot be deleted");
+    }
+}
+
 /// The stream as it is now; `None` where it is gone.
 pub(crate) async fn look(context: &Context) -> Result<Option<Info>, Trouble> {
     match context.get_stream(STREAM).await {
