@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use proto::Slug;
 use uuid::Uuid;
 
-use crate::dead_letters::DeadLettersCommand;
+use crate::{dead_letters::DeadLettersCommand, drill};
 
 /// Operates Runlatch: its schema, its catalog, its secrets, its kill switches and its dead letters.
 #[derive(Parser)]
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     /// Look after deliveries that were accepted and could not become a run.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Prove on a stack of its own that nothing is lost and nothing doubled while its parts are killed.
+    Drill(drill::Args),
 }
 
 #[derive(Subcommand)]

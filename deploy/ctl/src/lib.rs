@@ -11,6 +11,7 @@ mod catalog;
 mod cli;
 mod database;
 mod dead_letters;
+mod drill;
 mod error;
 mod kill_switch;
 pub mod migrate;
@@ -50,6 +51,8 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
             kill_switch::set(&mut database::connect(url).await?, state, organization.as_ref()).await
         }
         Command::DeadLetters(command) => dead_letters::run(command, url).await,
+        // Not with that URL: it has a database of its own.
+        Command::Drill(args) => drill::run(&args).await,
     }
 }
 

@@ -7,6 +7,7 @@ mod catalog;
 mod catalog_file;
 mod database;
 mod dead_letters;
+mod drill;
 mod kill_switch;
 mod letters;
 mod migrate;

@@ -27,6 +27,13 @@ fn bad_usage_is_64_in_one_line() {
         (&["secret", "create", "acme/Canary"], "<ORG/PLAYBOOK>: a slug is"),
         (&["secret", "create", "acme/deploy", "canary-secret-in-the-wrong-place"], "one argument too many"),
         (&["secret", "revoke", "canary-secret-in-the-wrong-place"], "<ID>: expected the secret's id"),
+        (
+            &["drill", "--kill", "redis,canary"],
+            "--kill <PARTS>: expected redis, nats, postgres, gateway, worker, or none",
+        ),
+        (&["drill", "--kill", ""], "--kill <PARTS>: expected redis"),
+        (&["drill", "--deliveries", "1"], "--deliveries <N>: 1 is not in 100..="),
+        (&["drill", "--sabotage", "canary"], "--sabotage <HOW>: expected lose, double, alter"),
         (&["--database-url"], "a value is missing"),
         (&["dead-letters"], "no command was given"),
         (

@@ -1,0 +1,45 @@
+//! `runlatch drill` as an operator runs it.
+
+use std::net::TcpListener;
+
+use crate::database::start;
+
+/// All parts die in turn under a burst, and nothing is lost or doubled. What the environment says of servers is left
+/// alone: whoever types `drill` where production is configured must not have drilled production.
+#[test]
+fn it_kills_everything_and_finds_nothing_wrong_and_leaves_configured_servers_alone() {
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let place = trap.local_addr().unwrap();
+    let [database, redis, nats] =
+        ["postgres://op:canary@", "redis://", "nats://"].map(|start| format!("{start}{place}/db"));
+    let path = std::env::var("PATH").unwrap();
+    let env = [("DATABASE_URL", &*database), ("REDIS_URL", &redis), ("NATS_URL", &nats), ("PATH", &path)];
+
+    let args = ["drill", "--deliveries", "6000", "--seed", "11", "--json"];
+    let outcome = start(&env, &args, b"").outcome();
+    assert!(outcome.stderr.lines().all(|line| line.starts_with("runlatch: ")), "{outcome:?}");
+    for process in ["redis", "nats", "postgres", "gateway-", "worker-"] {
+        assert!(outcome.stderr.contains(&format!("killed {process}")), "{outcome:?}");
+    }
+    let report: serde_json::Value = serde_json::from_str(&outcome.ok()).unwrap();
+    assert_eq!((&report["seed"], &report["clean"]), (&11.into(), &true.into()), "{report}");
+    assert_eq!(report["killed"], serde_json::json!(["redis", "nats", "postgres", "gateway", "worker"]));
+    let figures = &report["figures"];
+    assert_eq!((&figures["lost"], &figures["doubled"]), (&0.into(), &0.into()), "{report}");
+    assert_eq!(figures["rows"], figures["keys"], "{report}");
+    assert!(figures["retried"].as_u64() > Some(0) && figures["keys"].as_u64() > Some(4000), "{report}");
+
+    let called = trap.accept().map(drop);
+    assert_eq!(called.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody called the configured servers");
+}
+
+#[test]
+fn a_violation_is_1_and_named() {
+    let path = std::env::var("PATH").unwrap();
+    let args = ["drill", "--deliveries", "200", "--kill", "none", "--seed", "5", "--sabotage", "lose"];
+    let outcome = start(&[("PATH", &path)], &args, b"").outcome();
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.stdout.contains("neither run nor dead letter") && outcome.stdout.ends_with("verdict: VIOLATED\n"));
+    assert!(outcome.stderr.contains("1 violations; the same again: --seed 5"), "{outcome:?}");
+}

@@ -1,0 +1,8 @@
+//! The oracle must be able to fail: on made-up books here, and on a real system that was spoiled.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics is a test that has failed")]
+
+mod allowed;
+mod sheet;
+mod spoiled;
+mod violated;

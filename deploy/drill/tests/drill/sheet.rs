@@ -1,0 +1,160 @@
+//! A book and a database, made up line by line.
+
+use std::time::Duration;
+
+use drill::{
+    Answer, Attempt, Event, Found, Ids, Invariant, Key, Letter, Note, Place, Record, Row, Scope, Sent, What, judge,
+};
+use proto::{Fingerprint, Payload, PlaybookId, Selector};
+use uuid::Uuid;
+
+/// The run that every answer names unless told otherwise.
+pub(crate) const RUN: Uuid = Uuid::from_u128(1);
+/// When the book was opened, milliseconds since 1970.
+const OPENED: u64 = 1_000_000_000;
+
+pub(crate) struct Sheet {
+    record: Record,
+    found: Found,
+    places: Vec<Place>,
+}
+
+/// The timestamp of a moment, in the book's milliseconds.
+pub(crate) fn at(ms: u64) -> String {
+    proto::Timestamp::from_millis(OPENED + ms).unwrap().to_string()
+}
+
+pub(crate) fn created(ms: u64) -> Answer {
+    Answer::Accepted { code: 202, run: RUN, timestamp: at(ms), deferred: false }
+}
+
+pub(crate) fn deferred(ms: u64) -> Answer {
+    Answer::Accepted { code: 202, run: RUN, timestamp: at(ms), deferred: true }
+}
+
+pub(crate) fn replayed(ms: u64) -> Answer {
+    Answer::Accepted { code: 200, run: RUN, timestamp: at(ms), deferred: false }
+}
+
+pub(crate) fn refused(code: u16, error: &str) -> Answer {
+    Answer::Refused { code, error: error.to_owned(), run: (code == 409).then_some(RUN) }
+}
+
+pub(crate) fn conflict() -> Answer {
+    refused(409, "idempotency_conflict")
+}
+
+pub(crate) fn unavailable() -> Answer {
+    refused(503, "unavailable")
+}
+
+pub(crate) fn nothing() -> Answer {
+    Answer::Nothing("connection".to_owned())
+}
+
+/// What delivery `a`, `b` … says: a payload of its own, to the first playbook.
+pub(crate) fn what(name: &str) -> What {
+    What { place: 0, project: None, template: None, payload: format!(r#"{{"name":"{name}"}}"#) }
+}
+
+impl Sheet {
+    pub(crate) fn new() -> Self {
+        let id = |number| Uuid::from_u128(number);
+        let place = |playbook: &str, number| Place {
+            organization: "acme".to_owned(),
+            playbook: playbook.to_owned(),
+            unique: Scope::Organization,
+            ids: Ids { organization: id(10), playbook: id(number), project: id(20), template: id(30) },
+            projects: [("main".to_owned(), id(20)), ("side".to_owned(), id(21))].into(),
+            templates: [("plain".to_owned(), id(30))].into(),
+        };
+        let record = Record { opened: OPENED, ..Record::default() };
+        Self { record, found: Found::default(), places: vec![place("one", 11), place("two", 12)] }
+    }
+
+    /// A request under key `k`, begun and answered at these moments.
+    pub(crate) fn send(self, what: What, begun: u64, ended: u64, answer: Answer) -> Self {
+        self.send_as("k", what, begun, ended, answer)
+    }
+
+    pub(crate) fn send_as(mut self, key: &str, what: What, begun: u64, ended: u64, answer: Answer) -> Self {
+        let key = Key { scope: "acme".to_owned(), key: key.to_owned() };
+        let (begun, ended) = (Duration::from_millis(begun), Some(Duration::from_millis(ended)));
+        let attempt = Attempt { gateway: 0, begun, ended, answer };
+        let sents = self.record.keys.entry(key).or_default();
+        match sents.iter_mut().find(|sent| sent.what == what) {
+            Some(sent) => sent.attempts.push(attempt),
+            None => sents.push(Sent { what, attempts: vec![attempt] }),
+        }
+        self
+    }
+
+    pub(crate) fn note(mut self, event: Event, from: u64, to: u64) -> Self {
+        let (from, to) = (Duration::from_millis(from), Some(Duration::from_millis(to)));
+        self.record.notes.push(Note { event, from, to });
+        self
+    }
+
+    /// The run of key `k`, accepted at this moment.
+    pub(crate) fn run(self, what: What, accepted: u64) -> Self {
+        self.row(what, accepted, |_| {})
+    }
+
+    /// As [`Sheet::run`], but not quite.
+    pub(crate) fn row(mut self, what: What, accepted: u64, spoil: impl FnOnce(&mut Row)) -> Self {
+        let place = &self.places[what.place];
+        let slug = |slug: &Option<String>| slug.as_ref().map(|slug| slug.parse().unwrap());
+        let selector = Selector { project: slug(&what.project), template: slug(&what.template) };
+        let payload = Payload::parse(what.payload.as_bytes()).unwrap();
+        let mut row = Row {
+            id: RUN,
+            organization: place.ids.organization,
+            playbook: place.ids.playbook,
+            project: what.project.as_ref().map_or(place.ids.project, |slug| place.projects[slug]),
+            template: what.template.as_ref().map_or(place.ids.template, |slug| place.templates[slug]),
+            key: "k".to_owned(),
+            fingerprint: Fingerprint::compute(PlaybookId(place.ids.playbook), &selector, &payload).0.to_vec(),
+            payload: what.payload.clone(),
+            accepted_at: at(accepted),
+        };
+        spoil(&mut row);
+        self.found.rows.push(row);
+        self
+    }
+
+    /// A dead letter of key `k`.
+    pub(crate) fn letter(self, what: What) -> Self {
+        self.buried(what, |_| {})
+    }
+
+    /// As [`Sheet::letter`], but not quite.
+    pub(crate) fn buried(mut self, what: What, spoil: impl FnOnce(&mut Letter)) -> Self {
+        let mut letter = Letter {
+            reason: "idempotency_conflict".to_owned(),
+            run: Some(RUN),
+            playbook: Some(self.places[what.place].ids.playbook),
+            project: what.project.clone(),
+            template: what.template.clone(),
+            key: Some("k".to_owned()),
+            payload: what.payload.clone().into_bytes(),
+        };
+        spoil(&mut letter);
+        self.found.letters.push(letter);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn holds(self) {
+        let verdict = judge(&self.record, &self.places, &self.found);
+        assert!(verdict.is_clean(), "{verdict}");
+        assert_eq!((verdict.figures.lost, verdict.figures.doubled), (0, 0));
+    }
+
+    /// Whatever else it may violate, it violates this, and says so in these words.
+    #[track_caller]
+    pub(crate) fn violates(self, invariant: Invariant, words: &str) {
+        let verdict = judge(&self.record, &self.places, &self.found);
+        let named = |violation: &&drill::Violation| violation.invariant == invariant && violation.text.contains(words);
+        assert!(verdict.violations.iter().any(|violation| named(&violation)), "{invariant} {words:?}: {verdict}");
+    }
+}
