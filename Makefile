@@ -6,7 +6,7 @@ LOCAL := $(TARGET)/release/runlatch-local
 TESTED := --workspace --features kill-points
 
 .DEFAULT_GOAL := help
-.PHONY: help run up status down test lint fuzz
+.PHONY: help run up status down test model lint fuzz
 # `make -j` must not run two of these at once, and Cargo schedules its own jobs.
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
@@ -36,6 +36,9 @@ test: ## Install what is missing, then build and test everything
 	else \
 		set -ex; cargo test $(TESTED); \
 	fi
+
+model: ## Look at every state of the protocol [REQUESTS=3] [LOSSES=1]: 4 requests take half an hour and some GB
+	cargo run --release --quiet -p runlatch-model --example check -- --requests '$(or $(REQUESTS),3)' --losses '$(or $(LOSSES),1)'
 
 lint: ## Format, clippy and documentation without a warning; cargo-deny where it is installed
 	cargo fmt --all --check

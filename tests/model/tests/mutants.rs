@@ -1,0 +1,54 @@
+//! A mutant that survives fails the build, and so does one that is caught by other properties than it should be.
+
+use model::check;
+use model::mutants::Mutation;
+use model::protocol::Protocol;
+
+/// Looks at few requests first: most are caught by one or two.
+fn caught(mutation: Mutation) {
+    let (names, case) = mutation.caught_by();
+    let mut survived = names.to_vec();
+    for requests in 1..=3 {
+        let protocol = Protocol { requests, mutation: Some(mutation), ..Protocol::new(case) };
+        let verdict = check::breaks(protocol, &survived);
+        eprintln!("{requests} requests: {verdict}");
+        survived.retain(|name| verdict.failures.iter().all(|(failed, _)| *failed != name.text()));
+        if survived.is_empty() {
+            return;
+        }
+    }
+    panic!("{mutation:?} is not caught by {survived:?}");
+}
+
+macro_rules! mutants {
+    ($($test:ident: $mutation:ident,)*) => {
+        $(#[test] fn $test() { caught(Mutation::$mutation) })*
+
+        #[test]
+        fn each_has_its_test() {
+            assert_eq!(Mutation::ALL, [$(Mutation::$mutation),*]);
+        }
+    };
+}
+
+mutants! {
+    drawn_run_id: DrawnRunId,
+    run_id_without_scope: RunIdWithoutScope,
+    fingerprint_without_playbook: FingerprintWithoutPlaybook,
+    claim_without_fingerprint: ClaimWithoutFingerprint,
+    help_without_publish: HelpWithoutPublish,
+    help_waits_for_owner: HelpWaitsForOwner,
+    answer_before_pub_ack: AnswerBeforePubAck,
+    mark_before_pub_ack: MarkBeforePubAck,
+    mark_flips_state_only: MarkFlipsStateOnly,
+    mark_outlives_stream: MarkOutlivesStream,
+    mark_names_later_stream: MarkNamesLaterStream,
+    deferred_is_marked: DeferredIsMarked,
+    message_id_from_run_id: MessageIdFromRunId,
+    consumer_outlives_stream: ConsumerOutlivesStream,
+    ack_before_commit: AckBeforeCommit,
+    first_snapshot_decides: FirstSnapshotDecides,
+    any_run_is_duplicate: AnyRunIsDuplicate,
+    dead_letter_does_not_settle: DeadLetterDoesNotSettle,
+    dead_letter_is_not_unique: DeadLetterIsNotUnique,
+}
