@@ -58,7 +58,9 @@ impl Queue {
             .name("runlatch-gateway")
             .retry_on_initial_connect()
             .connection_timeout(Duration::from_secs(2))
-            .ping_interval(Duration::from_secs(5))
+            // A connection that died without a word is noticed after three of these; until then each delivery waits for its
+            // acknowledgement in vain.
+            .ping_interval(Duration::from_secs(3))
             // The first attempts quickly, since most outages are restarts; never more than a second apart.
             .reconnect_delay_callback(|attempt| Duration::from_millis((attempt as u64 * 50).min(1000)))
             .event_callback(move |event| {

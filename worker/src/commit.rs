@@ -24,7 +24,7 @@ use crate::{
 const BEGIN: &str = "
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = '30s';
-    SET LOCAL idle_in_transaction_session_timeout = '30s';
+    SET LOCAL idle_in_transaction_session_timeout = '10s';
     SET LOCAL work_mem = '32MB';
     SET LOCAL enable_seqscan = off;
     SAVEPOINT batch";

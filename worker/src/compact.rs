@@ -21,7 +21,7 @@ pub(crate) async fn keep_compact(database: &Database, every: Duration) {
         sleep(every.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
         database.usable().await;
         loop {
-            match compact(database).await {
+            match database.once(compact(database)).await {
                 // There may be as many again.
                 Ok(merged) if merged >= MOST / 2 => {}
                 Ok(_) => break,

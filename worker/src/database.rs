@@ -23,7 +23,8 @@ use crate::{
 /// Key of the advisory lock, this application's own ("runlatch" in ASCII).
 const QUEUE_LOCK: i64 = 0x7275_6e6c_6174_6368;
 const CONNECT: Duration = Duration::from_secs(5);
-/// An attempt that takes longer is given up on this side too, should the server be unable to say anything.
+/// An attempt that takes longer is given up on this side too: a connection can die without a word to either end. So is one
+/// that takes longer than a batch may be held.
 const ATTEMPT: Duration = Duration::from_secs(60);
 /// How often Postgres is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(1);
@@ -77,6 +78,11 @@ impl Database {
         Ok(QueueLock(connection))
     }
 
+    /// One attempt, bounded. What waits for ever keeps its connection for ever, and the pool has none to spare.
+    pub(crate) async fn once<T>(&self, attempt: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        timeout(ATTEMPT.min(self.max_hold), attempt).await.unwrap_or(Err(Trouble::Slow))
+    }
+
     /// Tries until it succeeds, with pauses that grow. An attempt must be safe to repeat: the answer to its COMMIT may
     /// have been lost.
     pub(crate) async fn insist<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, GivenUp>
@@ -86,13 +92,12 @@ impl Database {
         let (mut backoff, mut stuck) = (Backoff::default(), None);
         let until = Instant::now() + self.max_hold;
         loop {
-            let trouble = match timeout(ATTEMPT, attempt()).await {
-                Ok(Ok(done)) => {
+            let trouble = match self.once(attempt()).await {
+                Ok(done) => {
                     self.change(|health| health.write = None);
                     return Ok(done);
                 }
-                Ok(Err(trouble)) => trouble,
-                Err(_) => Trouble::Slow,
+                Err(trouble) => trouble,
             };
             stuck.get_or_insert_with(|| Stuck::new(self));
             tracing::warn!(%trouble, "nothing is committed; trying again");
@@ -126,6 +131,10 @@ impl Database {
         loop {
             let answer = timeout(CONNECT, self.ask()).await.unwrap_or(Err(Trouble::Slow));
             let pause = if answer.is_ok() { PROBE } else { PROBE.mul_f64(0.1 + 0.4 * fastrand::f64()) };
+            if answer.is_err() {
+                // What this connection died of, the idle ones may have died of too, and each would cost a batch an attempt.
+                self.pool.retain(|_, _| false);
+            }
             self.change(|health| health.probe = answer.err());
             sleep(pause).await;
         }

@@ -19,8 +19,8 @@ pub(crate) async fn connect(
         .max_reconnects(None)
         .connection_timeout(Duration::from_secs(5))
         .request_timeout(Some(Duration::from_secs(5)))
-        // A dead connection is noticed after two of these.
-        .ping_interval(Duration::from_secs(5))
+        // A dead connection is noticed after three of these.
+        .ping_interval(Duration::from_secs(3))
         .reconnect_delay_callback(|attempts| {
             let longest = Duration::from_millis(100).saturating_mul(u32::try_from(attempts).unwrap_or(u32::MAX));
             longest.min(Duration::from_secs(2)).mul_f64(0.5 + 0.5 * fastrand::f64())

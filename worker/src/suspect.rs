@@ -94,7 +94,7 @@ fn tell(batch: &Batch, database: &Arc<Database>, sql: &'static str) {
     let (epoch, sequence, database) = (bigint(batch.epoch().0), bigint(message.sequence), Arc::clone(database));
     tokio::spawn(async move {
         let mut backoff = Backoff::default();
-        while let Err(trouble) = execute(&database, sql, epoch, sequence).await {
+        while let Err(trouble) = database.once(execute(&database, sql, epoch, sequence)).await {
             tracing::debug!(%trouble, "an attempt at a message is still counted");
             sleep(backoff.next()).await;
         }
