@@ -13,3 +13,4 @@ mod processes;
 mod queue;
 mod roles;
 mod secrets;
+mod wire;

@@ -229,7 +229,10 @@ async fn half_closes() -> Result<()> {
         from.write_all(b"unheard").await?;
         to.write_all(b"heard").await?;
         assert_eq!(read(from, 5).await?, "heard");
+        from.shutdown().await?;
         silent(from).await;
+        to.write_all(b"still").await?;
+        assert_eq!(read(from, 5).await?, "still");
         to.shutdown().await?;
         assert_eq!(rest(from).await, (String::new(), None));
         ends.call().await?.works().await?;
