@@ -6,9 +6,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use proto::Slug;
 use uuid::Uuid;
 
-use crate::{dead_letters::DeadLettersCommand, drill};
+use crate::{audit::Audit, dead_letters::DeadLettersCommand, drill};
 
-/// Operates Runlatch: its schema, its catalog, its secrets, its kill switches and its dead letters.
+/// Operates Runlatch: its schema, its catalog, its secrets, its kill switches, its dead letters, and
+/// whether all of it adds up.
 #[derive(Parser)]
 #[command(name = "runlatch", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     DeadLetters(DeadLettersCommand),
     /// Prove on a stack of its own that nothing is lost and nothing doubled while its parts are killed.
     Drill(drill::Args),
+    /// Prove from the record that nothing that was accepted is missing. Changes nothing, and may run while the system does.
+    #[command(after_help = crate::audit::HELP)]
+    Audit(Audit),
 }
 
 #[derive(Subcommand)]

@@ -15,15 +15,19 @@ pub enum Error {
     /// Everything else: the command was understood, and could not be done.
     #[error("{0}")]
     Failed(String),
+    /// An audit that could not be made: it says nothing, neither well nor ill.
+    #[error("{0}")]
+    Unaudited(String),
 }
 
 impl Error {
-    /// The process' exit code, after BSD's `sysexits.h`: 64 is EX_USAGE, 65 is EX_DATAERR.
+    /// The process' exit code, after BSD's `sysexits.h`: 64 is EX_USAGE, 65 is EX_DATAERR, 69 is EX_UNAVAILABLE.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 64,
             Self::Input(_) => 65,
             Self::Failed(_) => 1,
+            Self::Unaudited(_) => 69,
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! A command reads its arguments ([`Cli`]), connects to Postgres, does its work in one transaction and says on stdout
 //! what it changed. What a script would not want to read goes to stderr. It never talks to a gateway or a worker:
-//! the database tells them.
+//! the database tells them. Only `audit` also looks at the queue.
 //!
 //! Nothing here prints a secret (but the one that `secret create` has just made), a pepper or a database URL, and only
 //! `dead-letters show` prints a payload (I7).
 
+mod audit;
 mod catalog;
 mod cli;
 mod database;
@@ -15,6 +16,7 @@ mod drill;
 mod error;
 mod kill_switch;
 pub mod migrate;
+mod nats;
 mod output;
 mod pepper;
 mod secret;
@@ -53,6 +55,7 @@ pub async fn run(cli: Cli) -> Result<(), Error> {
         Command::DeadLetters(command) => dead_letters::run(command, url).await,
         // Not with that URL: it has a database of its own.
         Command::Drill(args) => drill::run(&args).await,
+        Command::Audit(audit) => audit::run(audit, url).await,
     }
 }
 

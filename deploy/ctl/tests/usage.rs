@@ -35,6 +35,14 @@ fn bad_usage_is_64_in_one_line() {
         (&["drill", "--deliveries", "1"], "--deliveries <N>: 1 is not in 100..="),
         (&["drill", "--sabotage", "canary"], "--sabotage <HOW>: expected lose, double, alter"),
         (&["--database-url"], "a value is missing"),
+        (&["audit"], "NATS_URL is not set"),
+        (&["audit", "--nats-url", "nats://user:canary@["], "NATS_URL is not of the form"),
+        (&["audit", "--epoch", "canary"], "expected current, all, or an epoch"),
+        (&["audit", "acknowledge", "canary", "--note", "x"], "expected an epoch"),
+        (&["audit", "acknowledge", "1"], "missing: --note <NOTE>"),
+        (&["audit", "acknowledge", "1", "5-3", "--note", "x"], "[SEQUENCES]: expected sequences in ascending order"),
+        (&["audit", "acknowledge", "1", "3,3", "--note", "x"], "expected sequences in ascending order"),
+        (&["audit", "acknowledge", "1", "0", "--note", "x"], "expected sequences in ascending order"),
         (&["dead-letters"], "no command was given"),
         (
             &["dead-letters", "list", "--reason", "canary"],
@@ -107,6 +115,16 @@ fn what_cannot_be_reached_is_named_without_the_password() {
     let hosts = "host=127.0.0.1,127.0.0.2 port=1,2 password=canary user=op";
     let error = start(&[("DATABASE_URL", hosts)], &["migrate"], b"").outcome().failed(1);
     assert!(error.contains("Postgres at 127.0.0.1:1, 127.0.0.2:2"), "{error}");
+}
+
+/// A monitor must be able to tell what does not add up from what could not be looked at.
+#[test]
+fn an_audit_that_cannot_be_made_is_69() {
+    let error = run(&["audit", "--nats-url", "nats://user:canary@127.0.0.1:1"]).failed(69);
+    assert!(error.contains("nothing was audited: cannot reach Postgres at 127.0.0.1:1"), "{error}");
+    let acknowledge = ["audit", "acknowledge", "1", "--note", "x", "--nats-url", "nats://user:canary@127.0.0.1:1"];
+    let error = run(&acknowledge).failed(1);
+    assert!(error.contains("cannot reach NATS at 127.0.0.1:1") && !error.contains("canary"), "{error}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Runlatch end to end: real servers, real processes, real HTTP.
 
+mod audit;
 mod bounds;
 mod burst;
 mod catalog;
