@@ -37,8 +37,8 @@ test: ## Install what is missing, then build and test everything
 		set -ex; cargo test $(TESTED); \
 	fi
 
-model: ## Look at every state of the protocol [REQUESTS=3] [LOSSES=1]: 4 requests take half an hour and some GB
-	cargo run --release --quiet -p runlatch-model --example check -- --requests '$(or $(REQUESTS),3)' --losses '$(or $(LOSSES),1)'
+model: ## Look at every state of the protocol, within wider bounds than the tests do [REQUESTS=n LOSSES=n]
+	cargo run --release --quiet -p runlatch-model --example check -- --requests '$(or $(REQUESTS),3)' --losses '$(or $(LOSSES),2)'
 
 lint: ## Format, clippy and documentation without a warning; cargo-deny where it is installed
 	cargo fmt --all --check

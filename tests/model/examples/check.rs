@@ -18,15 +18,18 @@ struct Bounds {
     /// How often the stream is lost.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=9))]
     losses: u8,
+    /// Delete targets and bring them back.
+    #[arg(long)]
+    targets: bool,
     /// Take no two states for one.
     #[arg(long)]
     unreduced: bool,
 }
 
 fn main() -> ExitCode {
-    let Bounds { requests, losses: stream_losses, unreduced } = Bounds::parse();
+    let Bounds { requests, losses: stream_losses, targets: targets_go, unreduced } = Bounds::parse();
     let right = Protocol::new(Case::TwoPayloads);
-    let verdict = check::exhaustively(Protocol { requests, stream_losses, reduced: !unreduced, ..right });
+    let verdict = check::exhaustively(Protocol { requests, stream_losses, targets_go, reduced: !unreduced, ..right });
     let told = writeln!(std::io::stdout(), "{verdict}");
     if told.is_ok() && verdict.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -41,7 +41,7 @@ pub fn outcomes(protocol: Protocol) -> Verdict {
     verdict(protocol, Instant::now(), &protocol.checker().finish_when(HasDiscoveries::All).spawn_bfs().join())
 }
 
-/// Breadth first, until all these invariants are broken; the shortest lists of steps that do it.
+/// Breadth first, until all these invariants are broken: so by few steps.
 pub fn breaks(protocol: Protocol, names: &[Name]) -> Verdict {
     let names: BTreeSet<_> = names.iter().map(|name| name.text()).collect();
     verdict(protocol, Instant::now(), &protocol.checker().finish_when(HasDiscoveries::AllOf(names)).spawn_bfs().join())

@@ -60,6 +60,11 @@ impl RunId {
         self.0.into()
     }
 
+    /// All that there can be.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..RUNS as u8).map(Self)
+    }
+
     /// The `n`th that was drawn.
     pub fn drawn(n: u8) -> Self {
         Self(n)

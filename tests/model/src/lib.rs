@@ -26,11 +26,20 @@
 //! what it once held, and falls silent, at any step and any number of times. That is more than a bound of one or two
 //! each, and fewer states, as nothing needs to be counted.
 //!
+//! Targets that are deleted and come back, and operators who replay dead letters, are looked at apart
+//! ([`Protocol::targets_go`](protocol::Protocol::targets_go)), with two requests.
+//!
 //! # What is not in it
 //!
-//! Time, so also windows and back-off; the contract's checks before the claim; a stream that loses messages but keeps its
-//! name and age (its replicas' business); targets that vanish, rows that Postgres refuses and messages that kill workers,
-//! which end as dead letters whatever the order of things.
+//! Time, so also windows and back-off. The contract's checks before the claim. Rows that Postgres refuses and messages that
+//! kill workers: both end as dead letters, as those for lost targets do. Batches of several messages: more of them in a
+//! transaction are more deliveries in it, which groups show, and an ack that is not reached is one that was lost.
+//!
+//! # What it relies on
+//!
+//! A stream keeps what it acknowledged, or is another one: that is its replicas' business, and its disks'. A target does not
+//! return under its old id within the time of a worker's transaction. Each has a mutant that shows what
+//! follows otherwise ([`mutants`]).
 
 pub mod canonical;
 pub mod check;

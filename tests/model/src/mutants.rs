@@ -43,13 +43,19 @@ pub enum Mutation {
     AnyRunIsDuplicate,
     /// A redelivery of what is buried fails on the unique index, again and again.
     DeadLetterDoesNotSettle,
+    /// The insert does not look whether a delivery was buried.
+    InsertRaisesTheDead,
     /// Dead letters have no unique index.
     DeadLetterIsNotUnique,
+    /// Not the protocol but what it relies on: the stream forgets a message that it acknowledged, and keeps its epoch.
+    StreamForgets,
+    /// Likewise: a target that is gone returns under its old id within the time of a worker's transaction.
+    TargetReturnsTooSoon,
 }
 
 impl Mutation {
     /// All.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::DrawnRunId,
         Self::RunIdWithoutScope,
         Self::FingerprintWithoutPlaybook,
@@ -68,7 +74,10 @@ impl Mutation {
         Self::FirstSnapshotDecides,
         Self::AnyRunIsDuplicate,
         Self::DeadLetterDoesNotSettle,
+        Self::InsertRaisesTheDead,
         Self::DeadLetterIsNotUnique,
+        Self::StreamForgets,
+        Self::TargetReturnsTooSoon,
     ];
 
     /// The properties that must catch it, each by itself, and in which case.
@@ -94,7 +103,15 @@ impl Mutation {
             Self::FirstSnapshotDecides => (&[NeverBoth], TwoPayloads),
             Self::AnyRunIsDuplicate => (&[NeverNeither], TwoPayloads),
             Self::DeadLetterDoesNotSettle => (&[ComesToRest], TwoPayloads),
+            Self::InsertRaisesTheDead => (&[NeverBoth], TwoPayloads),
             Self::DeadLetterIsNotUnique => (&[NeverBoth], TwoPayloads),
+            Self::StreamForgets => (&[NeverNeither], TwoPayloads),
+            Self::TargetReturnsTooSoon => (&[NeverBoth], TwoPayloads),
         }
+    }
+
+    /// Whether it shows only where targets go and return.
+    pub fn is_about_targets(self) -> bool {
+        matches!(self, Self::InsertRaisesTheDead | Self::TargetReturnsTooSoon)
     }
 }

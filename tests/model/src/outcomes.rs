@@ -54,9 +54,9 @@ pub fn properties() -> Vec<Property<Protocol>> {
         // Races of two workers.
         |_, _| "a message is in two hands": Step::Redeliver(..),
         |_, s| "an insert gives way to a row that it cannot see":
-            Step::Insert(_, hand @ Hand { stage: Stage::Blocked(_), .. }) if s.postgres.run(hand.message.first.run).is_some(),
+            Step::Insert(_, hand @ Hand { stage: Stage::Blocked { .. }, .. }) if s.postgres.run(hand.message.first.run).is_some(),
         |_, s| "an insert takes the place of a rival that died":
-            Step::Insert(_, hand @ Hand { stage: Stage::Blocked(_), .. }) if s.postgres.run(hand.message.first.run).is_none(),
+            Step::Insert(_, hand @ Hand { stage: Stage::Blocked { .. }, .. }) if s.postgres.run(hand.message.first.run).is_none(),
         |_, _| "the other worker has settled it": Step::Commit(_, Hand { place: None, .. }),
 
         // A stream is lost.
@@ -75,7 +75,7 @@ pub fn properties() -> Vec<Property<Protocol>> {
         |_, _| "a gateway dies between PubAck and answer": Step::PubAckUntold(_),
         |_, _| "a worker dies between pull and insert":
             Step::CrashWorker(_, Hand { stage: Stage::Pulled, .. }),
-        |_, _| "a worker dies waiting for a rival": Step::CrashWorker(_, Hand { stage: Stage::Blocked(_), .. }),
+        |_, _| "a worker dies waiting for a rival": Step::CrashWorker(_, Hand { stage: Stage::Blocked { .. }, .. }),
         |_, _| "a worker dies between insert and look-up": Step::CrashWorker(_, Hand { stage: Stage::Inserted { .. }, .. }),
         |_, _| "a worker dies between look-up and COMMIT": Step::CrashWorker(_, Hand { stage: Stage::Decided { .. }, .. }),
         |_, _| "a worker dies between COMMIT and ack": Step::CrashWorker(_, Hand { stage: Stage::Committed, .. }),
@@ -89,6 +89,19 @@ pub fn late_marks() -> Vec<Property<Protocol>> {
         |p, s| "a late mark overwrites a rival's claim": Step::Mark(mark) if p.claimed_by_other(s, mark.delivery),
         |_, s| "a gateway dies between answer and mark":
             Step::CrashGateway(_) if s.gateways.left_marks().next().is_some(),
+    }
+}
+
+/// As properties of the model: what targets that go and return lead to.
+pub fn targets() -> Vec<Property<Protocol>> {
+    sometimes! {
+        |_, s| "what is for a target that has gone is buried": Step::Commit(_, hand) if hand.buries() && s.postgres.run(hand.message.first.run).is_none(),
+        |_, s| "a target returns, and its dead letter settles a redelivery":
+            Step::Commit(_, hand) if nothing_to_write(&hand) && !s.postgres.has_run(first(&hand)) && !s.postgres.target_is_gone(),
+        |_, s| "a look-up finds nothing, and all begins again": Step::LookUp(_, hand) if hand.is_unsettled(&s.postgres),
+        |_, _| "a dead letter is replayed": Step::Replay(_),
+        |_, s| "what was replayed settles a redelivery":
+            Step::Commit(_, hand) if nothing_to_write(&hand) && s.postgres.has_run(first(&hand)) && s.postgres.dead_letters(first(&hand)) > 0,
     }
 }
 

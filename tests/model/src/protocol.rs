@@ -20,6 +20,8 @@ pub struct Protocol {
     pub requests: u8,
     /// How often the stream is lost.
     pub stream_losses: u8,
+    /// Whether what the deliveries are for is deleted and comes back, and operators replay dead letters.
+    pub targets_go: bool,
     /// What is wrong with it, if something is.
     pub mutation: Option<Mutation>,
     /// What is asked.
@@ -37,13 +39,15 @@ pub enum Question {
     Outcomes,
     /// The same of those that need three requests, which are many states to ask every question in.
     LateMarks,
+    /// The same of those that take targets which go and return.
+    Targets,
 }
 
 impl Protocol {
     /// The right one: three requests, and a stream that is lost once.
     pub fn new(case: Case) -> Self {
         let question = Question::Invariants;
-        Self { case, requests: 3, stream_losses: 1, mutation: None, question, reduced: true }
+        Self { case, requests: 3, stream_losses: 1, targets_go: false, mutation: None, question, reduced: true }
     }
 
     /// What brings the system nearer to rest.
@@ -92,6 +96,10 @@ impl Protocol {
             Step::Forget => self.forget(state),
             Step::Restore(claim) => self.restore(state, claim),
             Step::LoseStream => self.lose_stream(state),
+            Step::LoseMessage(place) => state.queue.settle(place),
+            Step::TargetGoes => self.target_goes(state, true),
+            Step::TargetReturns => self.target_goes(state, false),
+            Step::Replay(delivery) => self.replay(state, delivery),
         }
     }
 }
@@ -110,6 +118,7 @@ impl Model for Protocol {
         self.workers_may(state, |step| steps.push(step));
         self.redis_may(state, |step| steps.push(step));
         self.queue_may(state, |step| steps.push(step));
+        self.operator_may(state, |step| steps.push(step));
     }
 
     fn next_state(&self, before: &State, step: Step) -> Option<State> {
@@ -126,6 +135,7 @@ impl Model for Protocol {
             Question::Invariants => Name::ALL.map(Name::property).into(),
             Question::Outcomes => outcomes::properties(),
             Question::LateMarks => outcomes::late_marks(),
+            Question::Targets => outcomes::targets(),
         }
     }
 }

@@ -142,6 +142,10 @@ impl Protocol {
         if state.queue.epoch.losses() < self.stream_losses {
             step(Step::LoseStream);
         }
+        if self.mutation == Some(Mutation::StreamForgets) {
+            let idle = state.queue.messages().filter(|(place, _)| !state.is_in_hand(*place));
+            idle.for_each(|(place, _)| step(Step::LoseMessage(place)));
+        }
     }
 
     /// The stream is lost. Whoever has a message of it in hand goes on with it, but has nothing to ack.

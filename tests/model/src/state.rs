@@ -57,7 +57,8 @@ impl State {
         let messages = self.queue.messages().map(|(place, _)| if self.is_in_hand(place) { 4 } else { 10 });
         let workers = self.workers.iter().flatten().map(|hand| match hand.stage {
             worker::Stage::Pulled => 5,
-            worker::Stage::Blocked(_) => 4,
+            worker::Stage::Blocked { .. } => 4,
+            worker::Stage::Inserted { .. } if hand.is_unsettled(&self.postgres) => 6,
             worker::Stage::Inserted { .. } => 3,
             worker::Stage::Decided { .. } => 2,
             worker::Stage::Committed => 1,

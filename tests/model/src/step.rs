@@ -49,6 +49,14 @@ pub enum Step {
     Restore(Claim),
     /// The stream is lost and made anew.
     LoseStream,
+    /// Only in a mutant: a message is lost, and the stream is not.
+    LoseMessage(Sequence),
+    /// The target is deleted.
+    TargetGoes,
+    /// The target is there again.
+    TargetReturns,
+    /// An operator makes a run of a dead letter.
+    Replay(Delivery),
 }
 
 impl Step {
@@ -73,7 +81,11 @@ impl Step {
             | Self::CrashWorker(..)
             | Self::Forget
             | Self::Restore(_)
-            | Self::LoseStream => false,
+            | Self::LoseStream
+            | Self::LoseMessage(_)
+            | Self::TargetGoes
+            | Self::TargetReturns
+            | Self::Replay(_) => false,
         }
     }
 }

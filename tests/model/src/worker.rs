@@ -16,6 +16,7 @@
 
 use crate::delivery::{Delivery, RunId};
 use crate::mutants::Mutation;
+use crate::postgres::Postgres;
 use crate::protocol::Protocol;
 use crate::queue::{Item, Message, Sequence};
 use crate::state::State;
@@ -29,8 +30,13 @@ pub type Positions = [bool; 2];
 pub enum Stage {
     /// In hand; no transaction yet.
     Pulled,
-    /// Statement 1 waits for a rival's transaction, with these rows inserted so far.
-    Blocked(Positions),
+    /// Statement 1 waits for a rival's transaction.
+    Blocked {
+        /// Rows inserted so far.
+        created: Positions,
+        /// What could be a run when the statement began: it had its target, and was not buried.
+        eligible: Positions,
+    },
     /// Statement 1 is done: these rows are inserted, not committed. To the others it gave way.
     Inserted {
         /// Rows of this transaction.
@@ -73,13 +79,34 @@ impl Hand {
     }
 
     /// True if its transaction has inserted a row with this key and not ended yet.
-    fn holds(&self, run: RunId) -> bool {
+    pub fn holds(&self, run: RunId) -> bool {
         match self.stage {
-            Stage::Blocked(created) | Stage::Inserted { created, .. } | Stage::Decided { created, .. } => {
+            Stage::Blocked { created, .. } | Stage::Inserted { created, .. } | Stage::Decided { created, .. } => {
                 self.message.items().zip(created).any(|(item, created)| created && item.run == run)
             }
             Stage::Pulled | Stage::Committed => false,
         }
+    }
+
+    /// True if its transaction has written a dead letter and not ended yet.
+    pub fn buries(&self) -> bool {
+        matches!(self.stage, Stage::Decided { dead, .. } if dead != [false; 2])
+    }
+
+    /// True if its statement 1 waits, with the snapshot that it began with.
+    pub fn waits(&self) -> bool {
+        matches!(self.stage, Stage::Blocked { .. })
+    }
+
+    /// True if the look-up will find neither run nor dead letter of what was not inserted, nor a reason: it must begin again.
+    pub fn is_unsettled(&self, postgres: &Postgres) -> bool {
+        let Stage::Inserted { created, .. } = self.stage else { return false };
+        let own = |run| self.message.items().zip(created).any(|(item, created)| created && item.run == run);
+        let open = self.message.items().zip(created).filter(|(_, created)| !created);
+        !postgres.target_is_gone()
+            && open.into_iter().any(|(item, _)| {
+                postgres.run(item.run).is_none() && !own(item.run) && postgres.dead_letters(item.delivery) == 0
+            })
     }
 }
 
@@ -95,8 +122,8 @@ impl Protocol {
                 }
                 Some(hand) => match hand.stage {
                     Stage::Pulled => step(Step::Insert(index, *hand)),
-                    Stage::Blocked(_) if self.is_blocked(state, index) => {}
-                    Stage::Blocked(_) => step(Step::Insert(index, *hand)),
+                    Stage::Blocked { .. } if self.is_blocked(state, index) => {}
+                    Stage::Blocked { .. } => step(Step::Insert(index, *hand)),
                     Stage::Inserted { .. } => step(Step::LookUp(index, *hand)),
                     Stage::Decided { .. } => step(Step::Commit(index, *hand)),
                     Stage::Committed => step(Step::Ack(index, *hand)),
@@ -127,30 +154,41 @@ impl Protocol {
     /// Statement 1, as far as it gets. What was buried stays buried; it gives way to what has the key.
     pub fn insert(&self, state: &mut State, worker: usize) {
         let Some(mut hand) = state.workers[worker] else { return };
-        let (mut created, waited) = match hand.stage {
-            Stage::Blocked(created) => (created, true),
-            _ => ([false; 2], false),
+        let (mut created, eligible, waited) = match hand.stage {
+            Stage::Blocked { created, eligible } => (created, eligible, true),
+            _ => ([false; 2], self.eligible(state, &hand.message), false),
         };
         let mut unseen = [false; 2];
         for (position, item) in hand.items() {
-            if created[position] {
+            let own = hand.message.items().zip(created).any(|(other, created)| created && other.run == item.run);
+            if own || !eligible[position] {
                 continue;
             }
             if self.rival_holds(state, worker, item.run) {
-                hand.stage = Stage::Blocked(created);
+                hand.stage = Stage::Blocked { created, eligible };
                 state.workers[worker] = Some(hand);
                 return;
             }
-            let own = hand.message.items().zip(created).any(|(other, created)| created && other.run == item.run);
             if state.postgres.run(item.run).is_some() {
                 // It was not there when the statement began, or nobody would have been waited for.
                 unseen[position] = waited && self.mutation == Some(Mutation::FirstSnapshotDecides);
-            } else if !own && state.postgres.dead_letters(item.delivery) == 0 {
-                created[position] = true;
+            } else {
+                // Unless a foreign key is broken by now.
+                created[position] = !state.postgres.target_is_gone();
             }
         }
         hand.stage = Stage::Inserted { created, unseen };
         state.workers[worker] = Some(hand);
+    }
+
+    fn eligible(&self, state: &State, message: &Message) -> Positions {
+        let mut eligible = [false; 2];
+        for (position, item) in message.items().enumerate() {
+            let buried = state.postgres.dead_letters(item.delivery) > 0;
+            eligible[position] =
+                !state.postgres.target_is_gone() && (!buried || self.mutation == Some(Mutation::InsertRaisesTheDead));
+        }
+        eligible
     }
 
     fn is_blocked(&self, state: &State, worker: usize) -> bool {
@@ -167,6 +205,11 @@ impl Protocol {
     pub fn look_up(&self, state: &mut State, worker: usize) {
         let Some(mut hand) = state.workers[worker] else { return };
         let Stage::Inserted { created, unseen } = hand.stage else { return };
+        if hand.is_unsettled(&state.postgres) {
+            hand.stage = Stage::Pulled;
+            state.workers[worker] = Some(hand);
+            return;
+        }
         let mut dead = [false; 2];
         for (position, item) in hand.items().filter(|(position, _)| !created[*position]) {
             let mut own =
@@ -177,14 +220,8 @@ impl Protocol {
             match (same, buried) {
                 // Duplicate; buried before.
                 (Some(true), _) | (_, true) => {}
-                // Conflict.
-                (Some(false), false) => dead[position] = true,
-                // Neither there nor inserted: begin again.
-                (None, false) => {
-                    hand.stage = Stage::Pulled;
-                    state.workers[worker] = Some(hand);
-                    return;
-                }
+                // Conflict; target gone.
+                (Some(false) | None, false) => dead[position] = true,
             }
         }
         if self.mutation == Some(Mutation::AckBeforeCommit) {

@@ -1,17 +1,19 @@
-//! A mutant that survives fails the build, and so does one that is caught by other properties than it should be.
+//! A mutant that survives fails the build; so does one that only other properties notice than those that are there for it.
 
 use model::check;
 use model::mutants::Mutation;
 use model::protocol::Protocol;
 
-/// Looks at few requests first: most are caught by one or two.
+/// Looks within narrow bounds first: most are caught there.
 fn caught(mutation: Mutation) {
     let (names, case) = mutation.caught_by();
     let mut survived = names.to_vec();
-    for requests in 1..=3 {
-        let protocol = Protocol { requests, mutation: Some(mutation), ..Protocol::new(case) };
+    for (requests, stream_losses) in [(1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1)] {
+        let targets_go = mutation.is_about_targets();
+        let protocol =
+            Protocol { requests, stream_losses, targets_go, mutation: Some(mutation), ..Protocol::new(case) };
         let verdict = check::breaks(protocol, &survived);
-        eprintln!("{requests} requests: {verdict}");
+        eprintln!("{requests} requests, {stream_losses} losses: {verdict}");
         survived.retain(|name| verdict.failures.iter().all(|(failed, _)| *failed != name.text()));
         if survived.is_empty() {
             return;
@@ -50,5 +52,8 @@ mutants! {
     first_snapshot_decides: FirstSnapshotDecides,
     any_run_is_duplicate: AnyRunIsDuplicate,
     dead_letter_does_not_settle: DeadLetterDoesNotSettle,
+    insert_raises_the_dead: InsertRaisesTheDead,
     dead_letter_is_not_unique: DeadLetterIsNotUnique,
+    stream_forgets: StreamForgets,
+    target_returns_too_soon: TargetReturnsTooSoon,
 }

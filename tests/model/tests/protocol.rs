@@ -28,11 +28,18 @@ fn playbook_scope() {
     holds(&check::exhaustively(Protocol { requests: 2, ..Protocol::new(Case::PlaybookScope) }));
 }
 
+/// Targets that go and return, and operators who replay what was buried meanwhile.
+#[test]
+fn targets() {
+    holds(&check::exhaustively(Protocol { requests: 2, targets_go: true, ..Protocol::new(Case::TwoPayloads) }));
+}
+
 #[test]
 fn outcomes() {
     let protocol = Protocol::new(Case::TwoPayloads);
     holds(&check::outcomes(Protocol { requests: 2, question: Question::Outcomes, ..protocol }));
     holds(&check::outcomes(Protocol { question: Question::LateMarks, ..protocol }));
+    holds(&check::outcomes(Protocol { requests: 2, targets_go: true, question: Question::Targets, ..protocol }));
 }
 
 /// What makes the space small hides nothing: the same invariants hold where every state is looked at.
