@@ -6,6 +6,7 @@ mod claims;
 mod delivery;
 mod leaks;
 mod mortal;
+mod outage;
 pub mod raw;
 mod rows;
 mod world;

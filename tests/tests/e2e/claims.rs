@@ -145,25 +145,6 @@ async fn redis_decides_nothing_alone() {
     world.end().await;
 }
 
-/// A full Redis refuses even to SET what NX would leave alone; what it knows still counts.
-#[tokio::test]
-async fn a_full_redis_still_reads() {
-    let world = World::start().await;
-    let deploy = world.playbook("acme/deploy").await;
-    let known = world.send(deploy.delivery("known")).await.created();
-    world.marked(known.run).await;
-
-    world.redis::<()>(redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1")).await;
-    assert_eq!(world.send(deploy.delivery("known")).await.replayed(), known);
-    world.send(deploy.delivery("known").body("{}")).await.conflicts_with(known.run);
-    let unchecked = world.send(deploy.delivery("new")).await.created();
-    assert!(unchecked.deferred);
-    world.settled().await;
-    assert_eq!(world.count("runs").await, 2);
-    assert_eq!(world.total("gateway-1", "runlatch_gateway_checks_deferred_total").await, 1.0);
-    world.end().await;
-}
-
 /// The claim's life is the window.
 #[tokio::test]
 async fn a_claim_lives_as_long_as_its_window() {
@@ -200,32 +181,5 @@ async fn a_stalled_redis_changes_no_owner() {
     world.marked(next.run).await;
     assert_eq!(world.send(deploy.delivery("k")).await.replayed(), created);
     world.send(deploy.delivery("k").body("{}")).await.conflicts_with(created.run);
-    world.end().await;
-}
-
-/// I5 with Redis gone: one run, whatever is sent; a conflict ends as a dead letter.
-#[tokio::test]
-async fn redis_is_down() {
-    let world = World::start().await;
-    let deploy = world.playbook("acme/deploy").await;
-    world.stack.halt("redis").await.expect("halts");
-    let created = world.send(deploy.delivery("k")).await.created();
-    let again = world.send(deploy.delivery("k")).await.created();
-    let other = world.send(deploy.delivery("k").body("{}")).await.created();
-    assert!(created.deferred && again.deferred && other.deferred);
-    assert!(created.run == again.run && again.run == other.run);
-    // Which of them comes first is for the workers' lanes to say; the others are duplicates, or one dead letter.
-    let run = world.only_run().await;
-    assert_eq!(run.id, created.run);
-    assert!([created.timestamp, again.timestamp, other.timestamp].contains(&run.accepted_at));
-    assert_eq!(world.count("dead_letters").await, 1);
-    assert_eq!(world.total("gateway-1", "runlatch_gateway_checks_deferred_total").await, 3.0);
-
-    world.stack.start("redis").await.expect("starts");
-    eventually("redis is used again", async || {
-        let answer = world.send(deploy.delivery(&uuid::Uuid::new_v4().to_string())).await.created();
-        (!answer.deferred).then_some(())
-    })
-    .await;
     world.end().await;
 }

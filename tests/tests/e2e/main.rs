@@ -12,6 +12,8 @@ mod order;
 mod payload;
 mod processes;
 mod queue;
+mod redis_outage;
+mod redis_refuses;
 mod roles;
 mod secrets;
 mod wire;
