@@ -38,10 +38,11 @@ async fn writes() {
     let mut expected = HashSet::new();
     for (code, refuse, allow) in refusals() {
         let known = world.send(deploy.delivery(&format!("{code}-known"))).await.created();
-        world.marked(known.run).await;
-        // Claimed by a gateway that died.
+        // As a gateway leaves it that dies.
         let claim = Claim { state: proto::claim::State::Claimed, ..world.marked(known.run).await };
         world.redis::<()>(&refuse).await;
+        // The very delivery that finds it out is checked.
+        world.send(deploy.delivery(&format!("{code}-known")).body("{}")).await.conflicts_with(known.run);
         world.breaker_is("read_only").await;
         let (status, text) = world.ops("gateway-1", "/readyz").await;
         assert!(status == 200 && text.contains(&format!("degraded: redis: refuses writes ({code})")), "{text}");
