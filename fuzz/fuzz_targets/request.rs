@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use gateway::admission::Admission;
 use gateway::auth::authenticate;
 use gateway::catalog::Snapshot;
 use gateway::refusal::Refusal;
@@ -58,7 +59,7 @@ async fn answer(request: http::Request<Incoming>) -> respond::Response {
         Ok(()) => Refusal::ProjectNotFound,
         Err(refusal) => refusal,
     };
-    let drained = body::drain(&head.headers, &mut incoming).await;
+    let drained = body::drain(&Admission::new(1), &head.headers, &mut incoming).await;
     let answer = respond::refused(&refusal, &head, drained);
     assert!(answer.status().is_client_error() || answer.status().is_server_error());
     answer

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -11,21 +10,36 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::activity::{Activity, Unread};
+use crate::crowd::Member;
 use crate::handler::{Gateway, handle};
 use crate::linger::Linger;
+use crate::respond;
 use crate::server::Limits;
 
 /// How long a connection without a request may stay when it has been told to end.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Requests that one HTTP/2 connection may have open.
-const STREAMS: u32 = 256;
+/// The same where another waits for its place.
+const HASTE: Duration = Duration::from_millis(100);
+/// Requests that one HTTP/2 connection may have open: no fewer than 100, says RFC 9113, section 6.5.2. More would buy
+/// no throughput (a hundred at a millisecond each are 100,000 a second), and each may hold an answer that is not read.
+const STREAMS: u32 = 100;
 /// Bytes of bodies that one HTTP/2 connection, and one stream of it, may send unread: what an unauthenticated peer can
 /// make us hold.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 const STREAM_WINDOW: u32 = 64 * 1024;
+/// Longest HTTP/2 frame: the least that a peer must be allowed (RFC 9113, section 4.2), since each is held whole.
+const FRAME: u32 = 16 * 1024;
+/// Bytes of an answer that hyper may hold for a stream. Ours have a few hundred; its own default is for downloads.
+const SEND_BUFFER: usize = 16 * 1024;
+/// Streams reset by their peer before they were looked at, after which it is told to go away: h2's answer to
+/// CVE-2023-44487 (rapid reset), and its default (`DEFAULT_REMOTE_RESET_STREAM_MAX`).
+const PENDING_RESETS: usize = 20;
+/// Streams that we had to reset for a fault of the peer's, in a connection's life, after which it is told to go away:
+/// h2's answer to CVE-2025-8671 (MadeYouReset). Its default of 1024 is for proxies, which pass on other's faults.
+const FAULTY_STREAMS: usize = 100;
 
 /// How connections are told to end.
 #[derive(Clone)]
@@ -50,6 +64,11 @@ pub fn protocol(limits: Limits) -> Builder<TokioExecutor> {
         .max_concurrent_streams(STREAMS)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
+        .max_frame_size(FRAME)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(FAULTY_STREAMS)
+        // From it h2 also computes how many CONTINUATION frames a head may have (CVE-2024-27316).
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         // A peer that is gone, or stuck within a frame, does not answer pings.
         .keep_alive_interval(limits.header_time)
@@ -62,31 +81,28 @@ pub(crate) struct Connection {
     gateway: Arc<Gateway>,
     limits: Limits,
     ends: Ends,
+    member: Member,
 }
 
 impl Connection {
-    pub(crate) fn new(gateway: Arc<Gateway>, limits: Limits, ends: Ends) -> Self {
+    pub(crate) fn new(gateway: Arc<Gateway>, limits: Limits, ends: Ends, member: Member) -> Self {
         gateway.metrics.connections.inc();
-        Self { gateway, limits, ends }
+        Self { gateway, limits, ends, member }
     }
 
-    /// Serves until the peer closes, is silent for too long, or the gateway stops.
+    /// Serves until the peer closes, is silent for too long, leaves its answers unread, or is in the way of others; or
+    /// until the gateway stops.
     pub(crate) async fn serve(self, stream: TcpStream, protocol: &Builder<TokioExecutor>) {
         // An answer is one small packet; waiting to fill it would cost the caller a round trip.
         _ = stream.set_nodelay(true);
-        let requests = Arc::new(Requests::default());
-        let service = service_fn(|request: hyper::Request<Incoming>| {
-            let (gateway, begun) = (Arc::clone(&self.gateway), Requests::begin(&requests));
-            async move {
-                let answer = handle(&gateway, request).await;
-                drop(begun);
-                Ok::<_, Infallible>(answer)
-            }
-        });
+        let activity = &self.member.activity;
+        let service =
+            service_fn(|request| answer(Arc::clone(&self.gateway), Arc::clone(activity), self.limits, request));
         let mut connection = pin!(protocol.serve_connection(TokioIo::new(Linger::new(stream)), service));
+        let mut unread = pin!(activity.unread(self.limits.header_time));
+        let mut patience = self.limits.header_time;
         let mut finishing = false;
         loop {
-            let patience = if finishing { FAREWELL.min(self.limits.header_time) } else { self.limits.header_time };
             tokio::select! {
                 result = connection.as_mut() => {
                     if let Err(error) = result {
@@ -95,9 +111,14 @@ impl Connection {
                     return;
                 }
                 () = self.ends.abandon.cancelled() => return,
-                () = self.ends.finish.cancelled(), if !finishing => {}
+                () = self.ends.finish.cancelled(), if !finishing => patience = FAREWELL.min(patience),
+                () = activity.leave.cancelled(), if !finishing => patience = HASTE.min(patience),
                 // Says nothing, or does not read what it is told.
-                () = requests.pause(patience) => if finishing { return },
+                () = activity.pause(patience) => {
+                    if finishing { return }
+                    patience = FAREWELL.min(patience);
+                }
+                () = &mut unread => return,
             }
             connection.as_mut().graceful_shutdown();
             finishing = true;
@@ -111,37 +132,19 @@ impl Drop for Connection {
     }
 }
 
-/// The requests of one connection. hyper bounds the time to a request's head, but not the silence before it knows the
-/// protocol, nor that of an HTTP/2 peer, nor a peer that never reads its answers.
-#[derive(Default)]
-struct Requests {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
-}
-
-/// A request that is being handled.
-struct Begun(Arc<Requests>);
-
-impl Requests {
-    fn begin(this: &Arc<Self>) -> Begun {
-        this.begun.fetch_add(1, Ordering::Relaxed);
-        Begun(Arc::clone(this))
-    }
-
-    /// Returns when for so long none was being handled and none began.
-    async fn pause(&self, length: Duration) {
-        loop {
-            let before = self.begun.load(Ordering::Relaxed);
-            sleep(length).await;
-            if self.begun.load(Ordering::Relaxed) == before && self.ended.load(Ordering::Relaxed) == before {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Begun {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
+async fn answer(
+    gateway: Arc<Gateway>,
+    activity: Arc<Activity>,
+    limits: Limits,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Unread>, Infallible> {
+    let handled = activity.begin();
+    // hyper counts header lines over HTTP/1 only, and each takes more memory than its bytes.
+    let answer = if request.headers().len() > limits.headers {
+        respond::too_many_headers()
+    } else {
+        handle(&gateway, request).await
+    };
+    drop(handled);
+    Ok(answer.map(|body| activity.answer(body)))
 }

@@ -26,6 +26,7 @@ use crate::respond::{self, Accepted, Response};
 /// All that a delivery meets on its way.
 pub struct Gateway {
     pub(crate) admission: Arc<Admission>,
+    pub(crate) draining: Admission,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) pepper: Pepper,
     pub(crate) limits: body::Limits,
@@ -48,7 +49,7 @@ pub async fn handle(gateway: &Gateway, request: Request<Incoming>) -> Response {
     match result {
         Ok(accepted) => respond::accepted(head.uri.path(), &accepted),
         Err(refusal) => {
-            let drained = body::drain(&head.headers, &mut body).await;
+            let drained = body::drain(&gateway.draining, &head.headers, &mut body).await;
             respond::refused(&refusal, &head, drained)
         }
     }

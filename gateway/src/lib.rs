@@ -11,12 +11,14 @@
 //!
 //! Each step consumes what the step before it made, so that none can be left out.
 
+mod activity;
 pub mod admission;
 pub mod auth;
 pub mod catalog;
 pub mod claims;
 pub mod config;
 mod connection;
+mod crowd;
 pub mod handler;
 mod health;
 mod linger;

@@ -20,10 +20,19 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn start(config: Config) -> anyhow::Result<()> {
+/// Descriptors for all but callers' connections: servers, operators, files.
+const DESCRIPTORS: u32 = 256;
+
+async fn start(mut config: Config) -> anyhow::Result<()> {
     ops::log(&config.log).map_err(anyhow::Error::msg)?;
-    // Each connection takes a descriptor; the usual soft limit of 1024 is below what is allowed here.
-    _ = rlimit::increase_nofile_limit(u64::from(config.max_connections) + 256);
+    // Each connection takes a descriptor; the usual soft limit of 1024 is below what is allowed here. Where the hard
+    // limit is too, callers must not take those that it needs to reach its servers.
+    let descriptors = rlimit::increase_nofile_limit(u64::from(config.max_connections + DESCRIPTORS))?;
+    let room = u32::try_from(descriptors).unwrap_or(u32::MAX).saturating_sub(DESCRIPTORS).max(1);
+    if room < config.max_connections {
+        tracing::warn!(descriptors, connections = room, "the limit of open files allows for fewer connections");
+        config.max_connections = room;
+    }
     // Bound now, so that an address in use is told at once; listening begins when deliveries can be answered.
     let socket = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;

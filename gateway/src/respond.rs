@@ -139,6 +139,13 @@ pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
     response
 }
 
+/// As hyper answers it over HTTP/1.
+pub fn too_many_headers() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
+}
+
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let bytes = serde_json::to_vec(body).expect("structs of strings and numbers always serialize");
     let mut response = Response::new(Full::from(bytes));

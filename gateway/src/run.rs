@@ -100,6 +100,7 @@ pub async fn run(
     tasks.close();
     let gateway = Arc::new(Gateway {
         admission,
+        draining: Admission::new(config.max_in_flight as usize),
         catalog,
         pepper,
         limits: config.body(),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,12 +12,13 @@ use tokio_util::task::TaskTracker;
 #[doc(hidden)]
 pub use crate::connection::protocol;
 use crate::connection::{Connection, Ends};
+use crate::crowd::Crowd;
 use crate::handler::Gateway;
 
 /// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections open at a time; more wait in the kernel's backlog.
+    /// Connections open at a time. Where one more comes, those that have been idle the longest make way.
     pub connections: usize,
     /// Bytes of a request's head.
     pub header_bytes: usize,
@@ -34,22 +34,20 @@ pub struct Limits {
 /// Serves until `shutdown`, then answers what is in flight, within the deadline. After that no connection is left.
 pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, limits: Limits, shutdown: impl Future<Output = ()>) {
     let protocol = protocol(limits);
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let crowd = Crowd::new(limits.connections);
     let connections = TaskTracker::new();
     let ends = Ends { finish: CancellationToken::new(), abandon: CancellationToken::new() };
     let accepting = async {
         let mut complained = false;
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
                     complained = false;
-                    let connection = Connection::new(Arc::clone(&gateway), limits, ends.clone());
+                    // Only one waits for its place here; the others wait in the kernel's backlog.
+                    let member = crowd.join().await;
+                    let connection = Connection::new(Arc::clone(&gateway), limits, ends.clone(), member);
                     let protocol = protocol.clone();
-                    connections.spawn(async move {
-                        connection.serve(stream, &protocol).await;
-                        drop(place);
-                    });
+                    connections.spawn(async move { connection.serve(stream, &protocol).await });
                 }
                 // A connection that died in the backlog is no fault of ours; a lack of file descriptors passes.
                 Err(error) => {

@@ -26,10 +26,14 @@ pub fn log(settings: &Log) -> Result<(), String> {
     Ok(())
 }
 
+/// Libraries that talk to callers. What they warn of is the callers' doing: a stranger could fill a disk with it.
+const CALLERS: [&str; 3] = ["h2", "hyper", "hyper_util"];
+
 /// Libraries quote at `debug` what they were given: statements with their parameters, servers with their passwords.
 fn harmless(line: &Metadata<'_>) -> bool {
     let target = line.target().split("::").next().unwrap_or_default();
-    *line.level() <= Level::INFO || OWN.contains(&target)
+    let least = if CALLERS.contains(&target) { Level::ERROR } else { Level::INFO };
+    *line.level() <= least || OWN.contains(&target)
 }
 
 /// A panic's message can quote what it stumbled over, and that may be a payload: the place is enough.

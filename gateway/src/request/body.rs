@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
+use crate::admission::Admission;
 use crate::refusal::Refusal;
 
 /// How much of an unwanted body is read, so that its sender gets to read the answer.
@@ -65,11 +66,13 @@ async fn data(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
 
 /// Reads a little of a body that was refused unread. True if that was all of it, so that the connection can go on.
 ///
-/// Who waits for `100 Continue`, or has announced more than would be read, is not made to send it.
-pub async fn drain(headers: &HeaderMap, body: &mut Incoming) -> bool {
+/// Who waits for `100 Continue`, or has announced more than would be read, is not made to send it. Nor is anybody where
+/// `places` has none left: anyone can be refused, and each would keep a request's head in memory meanwhile.
+pub async fn drain(places: &Admission, headers: &HeaderMap, body: &mut Incoming) -> bool {
     if body.is_end_stream() {
         return true;
     }
+    let Ok(_place) = places.enter() else { return false };
     if headers.contains_key(header::EXPECT) || body.size_hint().lower() > DRAIN_BYTES as u64 {
         return false;
     }

@@ -32,28 +32,72 @@ async fn heads() {
     world.end().await;
 }
 
+/// Where there is no room for one more, who is idle makes way for it, and who is not does not.
 #[tokio::test]
 async fn connections() {
     let world = World::with(|builder| builder.gateway(Extra::new().env("RUNLATCH_MAX_CONNECTIONS", "3"))).await;
+    let deploy = world.playbook("acme/deploy").await;
     let get = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-    let mut held = Vec::new();
-    for _ in 0..3 {
+    let head = |key: usize| {
+        format!(
+            "POST {} HTTP/1.1\r\nhost: x\r\nx-webhook-secret: {}\r\nx-idempotency-key: {key}\r\ncontent-length: 2\r\n\r\n{{",
+            deploy.path, deploy.secret
+        )
+    };
+    let mut busy = Vec::new();
+    for key in 0..3 {
         let mut raw = Raw::connect(&world.stack.url()).await;
-        raw.send(get).await;
-        assert!(raw.answer().await.starts_with("HTTP/1.1 404 "));
-        held.push(raw);
+        raw.send(head(key)).await;
+        busy.push(raw);
+        eventually("it is being handled", async || {
+            let in_flight = world.metric("gateway-1", "runlatch_gateway_in_flight").await;
+            (in_flight == Some((key + 1) as f64)).then_some(())
+        })
+        .await;
     }
-    // The fourth waits in the backlog until one of the three leaves.
     let mut fourth = Raw::connect(&world.stack.url()).await;
     fourth.send(get).await;
     let answer = tokio::spawn(async move { fourth.answer().await });
-    eventually("three are open", async || {
-        (world.metric("gateway-1", "runlatch_gateway_connections").await == Some(3.0)).then_some(())
+    // Beyond the second that an idle one is given.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(!answer.is_finished(), "the fourth was let in");
+    for raw in &mut busy {
+        raw.send("}").await;
+        assert!(raw.answer().await.starts_with("HTTP/1.1 202 "));
+    }
+    // None of the three leaves by itself.
+    assert!(answer.await.expect("an answer").starts_with("HTTP/1.1 404 "));
+    assert_eq!(busy[0].read_to_end().await, "", "the one that was idle the longest makes way");
+    busy[2].send(get).await;
+    assert!(busy[2].answer().await.starts_with("HTTP/1.1 404 "), "one made way, and no more than one");
+    world.end().await;
+}
+
+/// Who is refused and goes on sending holds a place; who comes when there is none is not waited for.
+#[tokio::test]
+async fn drains() {
+    let world = World::with(|builder| builder.gateway(Extra::new().env("RUNLATCH_MAX_IN_FLIGHT", "1"))).await;
+    let deploy = world.playbook("acme/deploy").await;
+    let url = world.stack.url();
+    let head = format!("POST {} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n", deploy.path);
+    eventually("the second is answered before the first", async || {
+        let mut raws = [Raw::connect(&url).await, Raw::connect(&url).await];
+        for raw in &mut raws {
+            raw.send(&head).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let [first, second] = &mut raws;
+        tokio::select! {
+            biased;
+            answer = first.answer() => assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}"),
+            answer = second.answer() => {
+                assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("connection: close"), "{answer}");
+                return Some(());
+            }
+        }
+        None
     })
     .await;
-    assert!(!answer.is_finished());
-    held.pop();
-    assert!(answer.await.expect("an answer").starts_with("HTTP/1.1 404 "));
     world.end().await;
 }
 

@@ -1,0 +1,125 @@
+//! What one connection is at: the requests that are being handled, and the answers that its peer has yet to read.
+//!
+//! hyper bounds the time to a request's head, but not the silence before it knows the protocol, nor that of an HTTP/2
+//! peer, nor how long a peer leaves its answers unread. Who looks after that looks here.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// The requests and answers of one connection.
+pub(crate) struct Activity {
+    opened: Instant,
+    handled: AtomicUsize,
+    /// Milliseconds from `opened` to the last moment when something was being handled.
+    last: AtomicU64,
+    /// Answers that are not read, of this period and of the one before it.
+    unread: [AtomicUsize; 2],
+    period: AtomicUsize,
+    /// Told when others wait for this connection's place.
+    pub(crate) leave: CancellationToken,
+}
+
+/// A request that is being handled.
+pub(crate) struct Handled(Arc<Activity>);
+
+/// An answer's body, which is gone when hyper has given all of it to the peer's window or to the socket's buffer.
+pub(crate) struct Unread {
+    body: Full<Bytes>,
+    activity: Arc<Activity>,
+    period: usize,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            opened: Instant::now(),
+            handled: AtomicUsize::new(0),
+            last: AtomicU64::new(0),
+            unread: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            period: AtomicUsize::new(0),
+            leave: CancellationToken::new(),
+        })
+    }
+
+    pub(crate) fn begin(self: &Arc<Self>) -> Handled {
+        self.handled.fetch_add(1, Ordering::Relaxed);
+        Handled(Arc::clone(self))
+    }
+
+    pub(crate) fn answer(self: &Arc<Self>, body: Full<Bytes>) -> Unread {
+        let period = self.period.load(Ordering::Relaxed);
+        self.unread[period].fetch_add(1, Ordering::Relaxed);
+        Unread { body, activity: Arc::clone(self), period }
+    }
+
+    /// How long nothing has been handled here; none while something is.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        let idle = self.opened.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)));
+        (self.handled.load(Ordering::Relaxed) == 0).then_some(idle)
+    }
+
+    /// Returns when for so long from now on nothing was handled.
+    pub(crate) async fn pause(&self, length: Duration) {
+        let begun = Instant::now();
+        loop {
+            let idle = self.idle().map_or(Duration::ZERO, |idle| idle.min(begun.elapsed()));
+            if idle >= length {
+                return;
+            }
+            sleep(length - idle).await;
+        }
+    }
+
+    /// Returns when an answer has been left unread for `patience`, or up to twice as long.
+    pub(crate) async fn unread(&self, patience: Duration) {
+        loop {
+            sleep(patience).await;
+            let before = 1 - self.period.load(Ordering::Relaxed);
+            if self.unread[before].load(Ordering::Relaxed) > 0 {
+                return;
+            }
+            // Nothing is left of the period before; it becomes the next one.
+            self.period.store(before, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Handled {
+    fn drop(&mut self) {
+        let now = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last.store(now, Ordering::Relaxed);
+        self.0.handled.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.activity.unread[self.period].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Body for Unread {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,82 @@
+//! Places for connections. A connection costs its opener nothing, and idle ones could take all places and keep them:
+//! so when one more comes than there is room for, those that have been idle the longest make way for it.
+//!
+//! There is no limit for each peer: behind a load balancer all connections come from one address.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::activity::Activity;
+
+/// Who has been idle for less is not asked to leave: a head that has been sent may still be on its way.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often it is looked for somebody who may be asked to leave.
+const LOOK: Duration = Duration::from_millis(50);
+/// One look through all connections makes way for this share of them, so that a flood does not cost a look for each.
+const SHARE: usize = 64;
+
+/// All connections.
+pub(crate) struct Crowd {
+    limit: usize,
+    places: Arc<Semaphore>,
+    members: Mutex<HashMap<u64, Arc<Activity>>>,
+    next: AtomicU64,
+}
+
+/// One connection's place, and what it is at.
+pub(crate) struct Member {
+    id: u64,
+    crowd: Arc<Crowd>,
+    pub(crate) activity: Arc<Activity>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Crowd {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(limit));
+        Arc::new(Self { limit, places, members: Mutex::default(), next: AtomicU64::new(0) })
+    }
+
+    /// A place as soon as there is one.
+    pub(crate) async fn join(self: &Arc<Self>) -> Member {
+        let mut place = Arc::clone(&self.places).try_acquire_owned().ok();
+        while place.is_none() {
+            self.make_way();
+            place = timeout(LOOK, Arc::clone(&self.places).acquire_owned()).await.ok().and_then(Result::ok);
+        }
+        let place = place.expect("the loop ends with one");
+        let (id, activity) = (self.next.fetch_add(1, Ordering::Relaxed), Activity::new());
+        self.members().insert(id, Arc::clone(&activity));
+        Member { id, crowd: Arc::clone(self), activity, _place: place }
+    }
+
+    /// Asks the connections that have been idle the longest to leave.
+    fn make_way(&self) {
+        let members = self.members();
+        let idle = |member: &Arc<Activity>| Some((member.idle().filter(|idle| *idle >= GRACE)?, Arc::clone(member)));
+        let mut idle: Vec<_> =
+            members.values().filter(|member| !member.leave.is_cancelled()).filter_map(idle).collect();
+        drop(members);
+        let count = self.limit.div_ceil(SHARE).min(idle.len());
+        if count > 0 {
+            idle.select_nth_unstable_by(count - 1, |(one, _), (other, _)| other.cmp(one));
+            idle[..count].iter().for_each(|(_, member)| member.leave.cancel());
+        }
+    }
+
+    fn members(&self) -> MutexGuard<'_, HashMap<u64, Arc<Activity>>> {
+        // Never left half changed.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.crowd.members().remove(&self.id);
+    }
+}
