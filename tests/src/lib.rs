@@ -4,6 +4,7 @@
 mod answer;
 mod claims;
 mod delivery;
+pub mod frames;
 mod leaks;
 mod mortal;
 mod outage;

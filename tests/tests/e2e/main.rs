@@ -7,6 +7,7 @@ mod catalog;
 mod claims;
 mod contract;
 mod dead_letters;
+mod hostile;
 mod kill_points;
 mod order;
 mod payload;
