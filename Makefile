@@ -6,7 +6,7 @@ LOCAL := $(TARGET)/release/runlatch-local
 TESTED := --workspace --features kill-points
 
 .DEFAULT_GOAL := help
-.PHONY: help run up status down test model lint fuzz
+.PHONY: help run up status down test model lint fuzz timing
 # `make -j` must not run two of these at once, and Cargo schedules its own jobs.
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
@@ -53,6 +53,10 @@ fuzz: ## Throw bytes at every parser [MINUTES=n TARGET=request|envelope|claim|ca
 		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$$(( $(or $(MINUTES),1) * 60 )) -max_len=65536 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1; \
 	done
+
+timing: ## Does the time to refuse a wrong secret tell how much of it was right? [ROUNDS=20000]; wants a quiet machine
+	@$(build)
+	@cargo run --release --quiet -p runlatch-tests --example timing -- $(ROUNDS)
 
 # Cargo shows what it does only where that takes long: the first time.
 define build
