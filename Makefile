@@ -6,7 +6,7 @@ LOCAL := $(TARGET)/release/runlatch-local
 TESTED := --workspace --features kill-points
 
 .DEFAULT_GOAL := help
-.PHONY: help run up status down test model lint fuzz timing
+.PHONY: help run up status down test model soak lint fuzz timing
 # `make -j` must not run two of these at once, and Cargo schedules its own jobs.
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
@@ -39,6 +39,11 @@ test: ## Install what is missing, then build and test everything
 
 model: ## Look at every state of the protocol, within wider bounds than the tests do [REQUESTS=n LOSSES=n]
 	cargo run --release --quiet -p runlatch-model --example check -- --requests '$(or $(REQUESTS),3)' --losses '$(or $(LOSSES),2)'
+
+soak: ## Chaos with new seeds, round after round [MINUTES=n], or one round again [SEED=n]
+	@$(build)
+	@cargo build --release -p runlatch-tests --example soak $(if $(wildcard $(TARGET)/release/examples/soak),--quiet)
+	@MINUTES='$(MINUTES)' SEED='$(SEED)' SIZE='$(SIZE)' exec $(TARGET)/release/examples/soak
 
 lint: ## Format, clippy and documentation without a warning; cargo-deny where it is installed
 	cargo fmt --all --check

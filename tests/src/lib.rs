@@ -2,6 +2,7 @@
 //! [`Answer`]s held to the contract.
 
 mod answer;
+pub mod chaos;
 mod claims;
 mod delivery;
 pub mod frames;

@@ -38,10 +38,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// To these gateways, with one door for each place; no request takes longer than `patience`.
-    pub fn new(gateways: Vec<String>, doors: Vec<Door>, patience: Duration) -> Result<Self> {
+    /// To these gateways, with one door for each place.
+    pub fn new(gateways: Vec<String>, doors: Vec<Door>) -> Result<Self> {
         // The environment may name a proxy, which cannot reach this machine's loopback.
-        let http = reqwest::Client::builder().no_proxy().timeout(patience).build()?;
+        let http = reqwest::Client::builder().no_proxy().build()?;
         Ok(Self { http, gateways, doors: RwLock::new(doors) })
     }
 
@@ -65,12 +65,13 @@ impl Client {
     pub async fn is_let_in(&self, place: usize, gateway: usize) -> bool {
         let door = self.door(place);
         let request = self.http.post(format!("{}{}", self.gateways[gateway], door.path));
-        let answer = request.header("x-webhook-secret", &door.secret).send().await;
+        let request = request.header("x-webhook-secret", &door.secret).timeout(Duration::from_secs(5));
+        let answer = request.send().await;
         answer.is_ok_and(|answer| answer.status() == 400)
     }
 
-    /// Sends one request and reads the whole answer.
-    pub async fn deliver(&self, sending: &Sending, gateway: usize) -> Answer {
+    /// Sends one request and reads the whole answer, which may take as long as `patience`.
+    pub async fn deliver(&self, sending: &Sending, gateway: usize, patience: Duration) -> Answer {
         let door = self.door(sending.what.place);
         let mut url = format!("{}{}", self.gateways[gateway], door.path);
         let selectors = [("project", &sending.what.project), ("template", &sending.what.template)];
@@ -79,7 +80,7 @@ impl Client {
         if !query.is_empty() {
             url = format!("{url}?{}", query.join("&"));
         }
-        let request = self.http.post(url).header("x-webhook-secret", &door.secret);
+        let request = self.http.post(url).timeout(patience).header("x-webhook-secret", &door.secret);
         let request = request.header("x-idempotency-key", &sending.key.key).body(sending.body.clone());
         match exchange(request).await {
             Ok((code, headers, text)) => read(code, &headers, &text, &door.path),

@@ -7,6 +7,7 @@
 //!
 //! The judge trusts nothing that the system says of itself. It knows what was sent, what was answered, and what is there.
 
+mod audit;
 mod book;
 mod catalog;
 mod client;
@@ -21,6 +22,7 @@ mod run;
 mod sabotage;
 mod verdict;
 
+pub use audit::audit;
 pub use book::{Answer, Attempt, Book, Event, Key, Note, Record, Sent, Ticket, What};
 pub use catalog::{Ids, Place, Scope, places};
 pub use client::{Client, Door};
@@ -31,4 +33,4 @@ pub use plan::{Act, Kind, Plan, Sending};
 pub use queue::drained;
 pub use run::{Aftermath, Drill, Progress};
 pub use sabotage::Sabotage;
-pub use verdict::{Figures, Invariant, Verdict, Violation, judge};
+pub use verdict::{Figures, Invariant, Verdict, Violation, judge, missing};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::book::Book;
 use crate::client::Client;
@@ -21,8 +21,13 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub struct Policy {
     /// How many send at a time.
     pub senders: usize,
+    /// How long a sender waits for an answer.
+    pub patience: Duration,
     /// How long a delivery is tried again before it is put off.
     pub insist: Duration,
+    /// How long the next act waits for its count. Where a part is out until an act brings it back, no delivery may ever
+    /// get through before that.
+    pub stall: Duration,
 }
 
 /// A plan on its way.
@@ -72,8 +77,9 @@ impl<'a> Throw<'a> {
         let conduct = async {
             for (index, act) in acts.iter().enumerate() {
                 self.open(act.at);
-                // Cannot fail: the sender is in `self`.
-                _ = self.begun.subscribe().wait_for(|begun| *begun >= act.at.min(self.plan.sendings.len())).await;
+                let mut begun = self.begun.subscribe();
+                _ = timeout(self.policy.stall, begun.wait_for(|begun| *begun >= act.at.min(self.plan.sendings.len())))
+                    .await;
                 self.open(acts.get(index + 1).map_or(usize::MAX, |next| next.at));
                 perform(&act.what).await;
             }
@@ -140,7 +146,7 @@ impl<'a> Throw<'a> {
 
     async fn attempt(&self, sending: &Sending, gateway: usize) -> bool {
         let ticket = self.book.begin(&sending.key, &sending.what, gateway);
-        let answer = self.client.deliver(sending, gateway).await;
+        let answer = self.client.deliver(sending, gateway, self.policy.patience).await;
         let definite = answer.is_definite();
         self.book.end(&ticket, answer);
         definite

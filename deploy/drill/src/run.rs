@@ -8,6 +8,7 @@ use fastrand::Rng;
 use local::{Extra, Role, Stack};
 use tokio::time::{Instant, sleep};
 
+use crate::audit::audit;
 use crate::book::Book;
 use crate::catalog::{Place, places};
 use crate::client::{Client, Door};
@@ -97,7 +98,7 @@ impl Drill {
         let kills = Kill::spread(&mut rng, &self.kill, self.deliveries, OF_EACH);
 
         let book = Book::default();
-        let policy = Policy { senders: self.senders, insist: INSIST };
+        let policy = Policy { senders: self.senders, patience: PATIENCE, insist: INSIST, stall: INSIST };
         let throw = Throw::new(&client, &book, &plan, policy);
         let mut failure = None;
         let throwing = throw.run(&kills, async |kill| {
@@ -146,6 +147,7 @@ impl Aftermath {
         let mut verdict = judge(&self.book.record(), &self.places, &found);
         let left = self.left.iter().map(|text| Violation { invariant: Invariant::I3, key: None, text: text.clone() });
         verdict.violations.extend(left);
+        verdict.violations.extend(audit(&self.stack, false).await?);
         Ok(verdict)
     }
 }
@@ -165,7 +167,7 @@ async fn client(stack: &Stack, places: &[Place]) -> Result<Client> {
         let secret = stack.secret(&place.name()).await?;
         doors.push(Door::new(&place.organization, &place.playbook, &secret));
     }
-    let client = Client::new(stack.urls(), doors, PATIENCE)?;
+    let client = Client::new(stack.urls(), doors)?;
     let deadline = Instant::now() + Duration::from_secs(30);
     for gateway in 0..client.gateways() {
         for place in 0..places.len() {

@@ -13,7 +13,7 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::book::{Key, Record};
+use crate::book::{Key, Record, Sent};
 use crate::catalog::Place;
 use crate::found::{Found, Letter, Row};
 
@@ -141,6 +141,17 @@ pub fn judge(record: &Record, places: &[Place], found: &Found) -> Verdict {
     checks_are_made(&mut verdict);
     verdict.figures.tell(found);
     verdict
+}
+
+/// Deliveries that were accepted, and are not there.
+pub fn missing<'a>(record: &'a Record, places: &[Place], found: &Found) -> Vec<(&'a Key, &'a Sent)> {
+    let mut held = by_key(places, found, &mut vec![]);
+    let cases = record.keys.iter().flat_map(|(key, sents)| {
+        let Held { rows, letters } = held.remove(key).unwrap_or_default();
+        let case = Case { record, places, key, sents, rows, letters };
+        sents.iter().filter(|sent| case.is_missing(sent)).map(|sent| (key, sent)).collect::<Vec<_>>()
+    });
+    cases.collect()
 }
 
 /// A system that never checks could be blamed for nothing that a deferred check explains.

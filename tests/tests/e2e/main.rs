@@ -4,6 +4,7 @@ mod audit;
 mod bounds;
 mod burst;
 mod catalog;
+mod chaos;
 mod claims;
 mod contract;
 mod dead_letters;

@@ -122,6 +122,10 @@ impl Case<'_> {
         accepted(sent).any(|attempt| attempt.begun >= since)
     }
 
+    pub(super) fn is_missing(&self, sent: &Sent) -> bool {
+        accepted(sent).next().is_some() && self.ends(sent) == (0, 0)
+    }
+
     fn ends(&self, sent: &Sent) -> (usize, usize) {
         let rows = self.rows.iter().filter(|row| self.is_run(&sent.what, row)).count();
         let letters = self.letters.iter().filter(|letter| self.is_letter(&sent.what, letter)).count();
@@ -265,9 +269,8 @@ impl Case<'_> {
         figures.conflicts_accepted += accepted_here.count().saturating_sub(1);
         for sent in self.sents {
             figures.deliveries += 1;
-            let is_accepted = accepted(sent).next().is_some();
-            figures.accepted += usize::from(is_accepted);
-            let gone = is_accepted && self.ends(sent) == (0, 0);
+            figures.accepted += usize::from(accepted(sent).next().is_some());
+            let gone = self.is_missing(sent);
             figures.lost += usize::from(gone && self.is_firm(sent));
             figures.gone_with_the_stream += usize::from(gone && !self.is_firm(sent));
             figures.doubled += usize::from(self.ends(sent).0 > 0 && self.ends(sent).1 > 0);

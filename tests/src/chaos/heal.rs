@@ -1,0 +1,78 @@
+//! All is well again, and known to be.
+
+use std::time::Duration;
+
+use local::Server;
+use proto::claim::State;
+use proto::{Claim, StreamEpoch};
+use tokio::time::{Instant, sleep};
+
+use super::perform::Chaos;
+
+/// How long it may take until everybody works again. What a black hole has swallowed is noticed last: half a minute
+/// until the kernel gives up on a connection, as long until a statement is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Chaos<'_> {
+    /// Ends all that goes on; waits until every process is ready, and every gateway has heard of the catalog and of the
+    /// stream as they are now.
+    pub(super) async fn heal(&self) {
+        let going_on = std::mem::take(&mut *self.going_on.lock().expect("not poisoned"));
+        for (fault, _) in &going_on {
+            self.end(fault).await;
+        }
+        for server in Server::ALL {
+            self.world.stack.wire(server).heal().await;
+        }
+        for process in self.world.stack.processes() {
+            self.world.stack.ready_within(&process.name, PATIENCE).await.expect("it recovers");
+        }
+        for gateway in 0..self.client.gateways() {
+            for place in 0..self.places.len() {
+                wait("every gateway knows the catalog", async || self.client.is_let_in(place, gateway).await).await;
+            }
+            wait("every gateway knows the stream", async || self.knows_stream(gateway).await).await;
+        }
+        for note in std::mem::take(&mut *self.notes.lock().expect("not poisoned")) {
+            self.book.over(note);
+        }
+    }
+
+    /// A claim names the stream that its gateway knew.
+    async fn knows_stream(&self, gateway: usize) -> bool {
+        let Some(epoch) = self.epoch().await else { return false };
+        let canary = self.canary(gateway);
+        let ticket = self.book.begin(&canary.key, &canary.what, gateway);
+        let answer = self.client.deliver(&canary, gateway, Duration::from_secs(10)).await;
+        self.book.end(&ticket, answer.clone());
+        let drill::Answer::Accepted { run, deferred: false, .. } = answer else { return false };
+        let mut command = redis::cmd("GET");
+        command.arg(Claim::redis_key(proto::RunId(run)));
+        let value: Option<Vec<u8>> = self.world.redis(&command).await;
+        let claim = value.map(|value| Claim::decode(&value).expect("a claim"));
+        claim.is_some_and(|claim| claim.epoch == epoch && matches!(claim.state, State::Claimed | State::Published))
+    }
+
+    async fn epoch(&self) -> Option<StreamEpoch> {
+        let client = async_nats::connect(self.world.stack.nats_url()).await.ok()?;
+        let stream = async_nats::jetstream::new(client).get_stream(proto::queue::STREAM).await.ok()?;
+        Some(StreamEpoch::from_unix_nanos(stream.cached_info().created.unix_timestamp_nanos()))
+    }
+
+    /// A delivery under a key of its own.
+    fn canary(&self, gateway: usize) -> drill::Sending {
+        let key = format!("canary-{gateway}-{}", uuid::Uuid::new_v4());
+        let payload = "{}".to_owned();
+        let what = drill::What { place: 0, project: None, template: None, payload: payload.clone() };
+        let key = drill::Key { scope: self.places[0].scope(), key };
+        drill::Sending { key, what, body: payload, gateway, kind: drill::Kind::New }
+    }
+}
+
+async fn wait(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,144 @@
+//! One round: a stack, a plan, a script, and the verdict.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use drill::{Book, Client, Door, Event, Figures, Found, Key, Kind, Plan, Policy, Record, Sending, Sent, Throw};
+use drill::{audit, drained, judge, missing, places};
+use fastrand::Rng;
+use local::{Extra, Role};
+
+use super::perform::Chaos;
+use super::{Op, Script};
+use crate::World;
+
+/// How much is done in a round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Size {
+    /// Deliveries.
+    pub deliveries: usize,
+    /// Faults, some of which may fall on what is busy, and are left out.
+    pub faults: usize,
+    /// With what takes long to be noticed.
+    pub long: bool,
+}
+
+impl Size {
+    /// For `make test`.
+    pub const SHORT: Self = Self { deliveries: 1_200, faults: 12, long: false };
+    /// For `make soak`.
+    pub const LONG: Self = Self { deliveries: 8_000, faults: 40, long: true };
+}
+
+/// A round in which nothing was violated.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was sent, answered and found.
+    pub figures: Figures,
+    /// What was done, by kind.
+    pub faults: BTreeMap<String, usize>,
+}
+
+/// While parts are out: many senders, none of which waits for long.
+const THROW: Policy = Policy {
+    senders: 32,
+    patience: Duration::from_secs(2),
+    insist: Duration::from_millis(1500),
+    stall: Duration::from_millis(1500),
+};
+/// When all is well again: until there is an answer.
+const RETRY: Policy = Policy {
+    senders: 32,
+    patience: Duration::from_secs(10),
+    insist: Duration::from_secs(60),
+    stall: Duration::from_secs(60),
+};
+/// How long the queue may stand still.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Plays the round of this seed.
+///
+/// # Panics
+/// Where anything is violated; the text is the script and the verdict.
+pub async fn round(seed: u64, size: Size) -> Outcome {
+    let mut rng = Rng::with_seed(seed);
+    let script = Script::draw(&mut rng, size);
+    let world = world().await;
+    let places = places(&connect(&world).await).await.expect("the catalog");
+    let mut doors = vec![];
+    for place in &places {
+        let playbook = world.playbook(&place.name()).await;
+        doors.push(Door { path: playbook.path, secret: playbook.secret });
+    }
+    let client = Client::new(world.stack.urls(), doors).expect("a client");
+    let plan = Plan::draw(&mut rng, size.deliveries, &places, client.gateways());
+
+    let book = Book::default();
+    let chaos = Chaos::new(&world, &places, &client, &book);
+    Throw::new(&client, &book, &plan, THROW).run(&script.acts, async |op| chaos.perform(op).await).await;
+    chaos.heal().await;
+
+    send_again(&client, &book, &undecided(&book.record())).await;
+    drained(&world.stack.nats_url(), PATIENCE, |_| {}).await.expect("drained");
+    let lost = book.record().notes.iter().any(|note| note.event == Event::StreamLost);
+    if lost {
+        // What the lost stream held comes back by retries, and only so.
+        let record = book.record();
+        let found = Found::read(&mut connect(&world).await).await.expect("rows");
+        send_again(&client, &book, &missing(&record, &places, &found)).await;
+        drained(&world.stack.nats_url(), PATIENCE, |_| {}).await.expect("drained");
+    }
+    let (record, found) = (book.record(), Found::read(&mut connect(&world).await).await.expect("rows"));
+    let mut verdict = judge(&record, &places, &found);
+    verdict.violations.extend(audit(&world.stack, lost).await.expect("an audit"));
+    assert!(verdict.is_clean(), "seed {seed}, {size:?}\n{script}\n{verdict}");
+    for (key, sent) in missing(&record, &places, &found) {
+        // Another delivery has the key by now, since Redis forgot or the check was deferred: its sender knows. There is
+        // no other way to be gone.
+        let last = sent.attempts.last().map(|attempt| attempt.answer.label());
+        assert_eq!(last.as_deref(), Some("409 idempotency_conflict"), "seed {seed}, {size:?}\n{script}\n{key:?}");
+    }
+    world.end().await;
+
+    let mut faults = BTreeMap::new();
+    for act in &script.acts {
+        if let Op::Begin(fault) = &act.what {
+            *faults.entry(fault.kind()).or_default() += 1;
+        }
+    }
+    Outcome { figures: verdict.figures, faults }
+}
+
+async fn world() -> World {
+    // Short waits where the product's own are for machines far away: a round must be over in half a minute.
+    let gateway = Extra::new().env("RUNLATCH_PUBLISH_TIMEOUT", "2s").env("RUNLATCH_SHUTDOWN_DEADLINE", "3s");
+    let worker = Extra::new().env("RUNLATCH_ACK_WAIT", "3s").env("RUNLATCH_MAX_HOLD", "4s");
+    let worker = worker.env("RUNLATCH_SHUTDOWN_DEADLINE", "3s");
+    World::with(|builder| builder.gateways(2).workers(3).wire(true).gateway(gateway).worker(worker)).await
+}
+
+/// Not the world's own, which does not outlive a death of Postgres.
+async fn connect(world: &World) -> tokio_postgres::Client {
+    let url = world.stack.database_url(Role::Operator);
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    client
+}
+
+async fn send_again(client: &Client, book: &Book, again: &[(&Key, &Sent)]) {
+    let sending = |(key, sent): &(&Key, &Sent)| Sending {
+        key: (*key).clone(),
+        what: sent.what.clone(),
+        body: sent.what.payload.clone(),
+        gateway: 0,
+        kind: Kind::Duplicate,
+    };
+    let plan = Plan { sendings: again.iter().map(sending).collect() };
+    Throw::new(client, book, &plan, RETRY).run::<()>(&[], async |()| {}).await;
+}
+
+/// Deliveries of which nobody knows what became.
+fn undecided(record: &Record) -> Vec<(&Key, &Sent)> {
+    let all = record.keys.iter().flat_map(|(key, sents)| sents.iter().map(move |sent| (key, sent)));
+    all.filter(|(_, sent)| !sent.attempts.iter().any(|attempt| attempt.answer.is_definite())).collect()
+}
