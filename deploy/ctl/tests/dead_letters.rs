@@ -280,10 +280,6 @@ async fn it_may_be_killed_and_raced() {
     let text = payload("one");
     let delivery = playbook.delivery("k", Selector::default(), &text);
     let id = bury(&database, Reason::TargetNotFound, &delivery).await;
-    // A worker is just inserting the same run: the replay has to wait for what comes of it.
-    let rival = connect(&database.login("runlatch_worker").await).await;
-    rival.batch_execute("BEGIN").await.unwrap();
-    insert_run(&rival, &delivery).await;
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     let replay = ["dead-letters", "replay", id.as_str()];
     let wait_for = async |count: &str| {
@@ -293,13 +289,24 @@ async fn it_may_be_killed_and_raced() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    let killed = database.start(&replay, "");
-    wait_for("1").await;
-    killed.kill();
-    rival.batch_execute("ROLLBACK").await.unwrap();
-    wait_for("0").await;
-    assert_eq!((database.query(RUNS).await, database.query(OPEN).await), (String::new(), "1".to_owned()));
+    let admin = database.admin().await;
+    let rival = connect(&database.login("runlatch_worker").await).await;
+    // Killed when it has locked the letter and is about to make the run, because a worker is just inserting the same; and when
+    // it has made the run and is about to close the letter.
+    for (client, blocker) in [(&rival, "BEGIN"), (&admin, "BEGIN; LOCK TABLE dead_letters IN SHARE MODE")] {
+        client.batch_execute(blocker).await.unwrap();
+        if std::ptr::eq(client, &rival) {
+            insert_run(&rival, &delivery).await;
+        }
+        let killed = database.start(&replay, "");
+        wait_for("1").await;
+        killed.kill();
+        client.batch_execute("ROLLBACK").await.unwrap();
+        wait_for("0").await;
+        assert_eq!((database.query(RUNS).await, database.query(OPEN).await), (String::new(), "1".to_owned()));
+    }
 
+    // The replay has to wait for what comes of the worker's.
     rival.batch_execute("BEGIN").await.unwrap();
     insert_run(&rival, &delivery).await;
     let several: Vec<_> = (0..4).map(|_| database.start(&[&replay[..], &["--json"]].concat(), "")).collect();

@@ -112,6 +112,26 @@ async fn quiet_while_the_system_runs() {
     assert_eq!(stream["settled"], stream["last"]);
     assert_eq!(stream["last"].as_u64(), Some(world.messages_ever().await));
     assert_eq!((stream["created"].as_i64(), world.count("runs").await), (Some(2900), 2900));
+
+    // A broker that comes back knows how far an empty stream had gone.
+    for killed in [false, true] {
+        if killed {
+            world.stack.kill("nats").await.expect("killed");
+        } else {
+            world.stack.restart("nats").await.expect("restarts");
+        }
+        for process in ["nats", "gateway-1", "worker-1"] {
+            world.stack.ready(process).await.expect("comes back");
+        }
+        assert_eq!(audited.adds_up(&[]).await["last"], stream["last"], "killed: {killed}");
+    }
+    eventually("deliveries are accepted again", async || {
+        let answer = world.send(deploy.delivery("afterwards")).await;
+        (answer.status != 503).then_some(())
+    })
+    .await;
+    world.settled().await;
+    assert_eq!(audited.adds_up(&["--count-runs"]).await["created"], 2901);
     audited.world.end().await;
 }
 
