@@ -1,5 +1,7 @@
 //! What becomes of a dead letter, by its reason. That workers write them so, and heed them, is shown end to end.
 
+use std::time::{Duration, Instant};
+
 use proto::{Selector, dead_letter::Reason};
 
 use crate::{
@@ -280,15 +282,7 @@ async fn it_may_be_killed_and_raced() {
     let text = payload("one");
     let delivery = playbook.delivery("k", Selector::default(), &text);
     let id = bury(&database, Reason::TargetNotFound, &delivery).await;
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     let replay = ["dead-letters", "replay", id.as_str()];
-    let wait_for = async |count: &str| {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while database.query(waiting).await != count {
-            assert!(std::time::Instant::now() < deadline, "not {count} waiting");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
     let admin = database.admin().await;
     let rival = connect(&database.login("runlatch_worker").await).await;
     // Killed when it has locked the letter and is about to make the run, because a worker is just inserting the same; and when
@@ -299,10 +293,10 @@ async fn it_may_be_killed_and_raced() {
             insert_run(&rival, &delivery).await;
         }
         let killed = database.start(&replay, "");
-        wait_for("1").await;
+        waiting(&database, "1").await;
         killed.kill();
         client.batch_execute("ROLLBACK").await.unwrap();
-        wait_for("0").await;
+        waiting(&database, "0").await;
         assert_eq!((database.query(RUNS).await, database.query(OPEN).await), (String::new(), "1".to_owned()));
     }
 
@@ -310,7 +304,7 @@ async fn it_may_be_killed_and_raced() {
     rival.batch_execute("BEGIN").await.unwrap();
     insert_run(&rival, &delivery).await;
     let several: Vec<_> = (0..4).map(|_| database.start(&[&replay[..], &["--json"]].concat(), "")).collect();
-    wait_for("4").await;
+    waiting(&database, "4").await;
     rival.batch_execute("COMMIT").await.unwrap();
     let told: Vec<String> = several.into_iter().map(|running| running.outcome().ok()).collect();
     assert_eq!(told.iter().filter(|line| line.contains(r#""ending":"replayed""#)).count(), 1, "{told:?}");
@@ -318,4 +312,36 @@ async fn it_may_be_killed_and_raced() {
     assert!(told.iter().all(|line| line.contains(&delivery.run_id.to_string())));
     assert_eq!(database.query(RUNS).await, format!("k {text}"));
     assert_eq!(database.query("SELECT replayed_runs FROM dead_letters").await, "0", "the worker made it");
+}
+
+/// A worker inserts the runs of its batch by their ids, and keeps them until it commits. So does a replay, or the two would
+/// wait for each other.
+#[tokio::test]
+async fn it_never_waits_in_a_circle() {
+    let database = catalog().await;
+    let playbook = Playbook::of(&database, "acme").await;
+    let text = payload("one");
+    let mut all = ["a", "b", "c"].map(|key| playbook.delivery(key, Selector::default(), &text));
+    all.sort_by_key(|delivery| std::cmp::Reverse(delivery.run_id));
+    let [highest, _, lowest] = &all;
+    let id = bury_message(&database, Reason::PoisonMessage, &message(&all)).await;
+    let rival = connect(&database.login("runlatch_worker").await).await;
+    rival.batch_execute("BEGIN").await.unwrap();
+    insert_run(&rival, lowest).await;
+    let replay = database.start(&["dead-letters", "replay", &id], "");
+    waiting(&database, "1").await;
+    insert_run(&rival, highest).await;
+    rival.batch_execute("COMMIT").await.unwrap();
+    let told = replay.outcome().ok();
+    assert!(told.contains("3 deliveries: 1 runs made, 2 there already, 0 with"), "{told}");
+    assert_eq!(database.query("SELECT count(*) FROM runs").await, "3");
+}
+
+/// Until so many sessions wait for a lock.
+async fn waiting(database: &Database, count: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while database.query("SELECT count(*) FROM pg_locks WHERE NOT granted").await != count {
+        assert!(Instant::now() < deadline, "not {count} waiting");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
