@@ -6,6 +6,7 @@ mod faults;
 mod lost_answers;
 mod reconnect;
 mod sender;
+mod unanswered;
 
 use std::time::Duration;
 

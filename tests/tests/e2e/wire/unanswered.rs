@@ -1,0 +1,36 @@
+//! What is sent to Postgres and never answered must not be waited for, whatever it was.
+
+use harness::{World, eventually};
+use local::{Extra, Role, Server};
+
+use super::impatient;
+
+/// Merging the record is no batch: nobody would miss its answer, and its connection would be gone from the pool for good.
+#[tokio::test]
+async fn merging_goes_on() {
+    let often = Extra::new().env("RUNLATCH_COMPACT_INTERVAL", "1s").env("RUNLATCH_MAX_HOLD", "3s");
+    let world = World::with(|builder| impatient(builder).worker(often)).await;
+    let deploy = world.playbook("acme/deploy").await;
+    let superuser = world.stack.database_url(Role::Superuser);
+    let (locker, connection) = tokio_postgres::connect(&superuser, tokio_postgres::NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    locker.batch_execute("BEGIN; LOCK TABLE settled_sequences").await.expect("locked");
+    eventually("a merge waits", async || {
+        // Nothing else asks for that table: nothing has been sent yet.
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'settled_sequences'::regclass";
+        let count: i64 = locker.query_one(waiting, &[]).await.expect("a count").get(0);
+        (count > 0).then_some(())
+    })
+    .await;
+    let wire = world.stack.wire_of(Role::Worker, Server::Postgres);
+    wire.black_hole();
+    wire.heal().await;
+    locker.batch_execute("ROLLBACK").await.expect("unlocked");
+
+    for key in ["a", "b"] {
+        world.send(deploy.delivery(key)).await.created();
+        world.settled().await;
+    }
+    eventually("the two rows are merged", async || (world.count("settled_sequences").await == 1).then_some(())).await;
+    world.end().await;
+}
