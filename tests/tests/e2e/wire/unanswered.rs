@@ -1,5 +1,6 @@
 //! What is sent to Postgres and never answered must not be waited for, whatever it was.
 
+use futures_util::future::join_all;
 use harness::{World, eventually};
 use local::{Extra, Role, Server};
 
@@ -32,5 +33,32 @@ async fn merging_goes_on() {
         world.settled().await;
     }
     eventually("the two rows are merged", async || (world.count("settled_sequences").await == 1).then_some(())).await;
+    world.end().await;
+}
+
+/// What the probe's connection died of, the idle ones may have died of too. To find out one by one would take longer than
+/// this waits.
+#[tokio::test]
+async fn idle_connections_are_not_tried_in_turn() {
+    let many = Extra::new().env("RUNLATCH_LANES", "16").env("RUNLATCH_BATCH_MESSAGES", "1");
+    let world = World::with(|builder| impatient(builder).worker(many)).await;
+    let deploy = world.playbook("acme/deploy").await;
+    let wire = world.stack.wire_of(Role::Worker, Server::Postgres);
+    let mut sent = 0;
+    eventually("the lanes have connections", async || {
+        join_all((0..100).map(|index| world.send(deploy.delivery(&format!("{}", sent + index))))).await;
+        sent += 100;
+        (wire.counts().live >= 10).then_some(())
+    })
+    .await;
+    world.settled().await;
+
+    wire.black_hole();
+    eventually("the probe fails", async || (world.ops("worker-1", "/readyz").await.0 == 503).then_some(())).await;
+    wire.heal().await;
+    world.stack.ready("worker-1").await.expect("it has found a connection that works");
+    world.send(deploy.delivery("after")).await.created();
+    world.settled().await;
+    assert_eq!(world.count("runs").await, sent + 1);
     world.end().await;
 }
