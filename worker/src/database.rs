@@ -29,6 +29,11 @@ const ATTEMPT: Duration = Duration::from_secs(60);
 /// How often Postgres is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// Postgres itself gives up before we do. A session that waits for a lock does not notice that its client has gone, so
+/// under a lock that lasts each probe would leave one behind, until no connection is left for anybody.
+const PROBE_RUNS: &str = "
+    BEGIN; SET LOCAL statement_timeout = '4s'; SELECT id, fingerprint FROM runs LIMIT 0; COMMIT";
+
 /// The worker stops, or has held the batch for as long as it may.
 pub(crate) struct GivenUp;
 
@@ -48,6 +53,8 @@ pub(crate) struct Database {
     health: Mutex<Health>,
     usable: watch::Sender<bool>,
     max_hold: Duration,
+    /// Held by the lane that tries a suspect.
+    pub(crate) suspect: tokio::sync::Mutex<()>,
     /// Cancelled when a stopping worker must put back what it holds.
     pub(crate) give_up: CancellationToken,
 }
@@ -62,7 +69,8 @@ impl Database {
         let pool = pool.build().expect("a pool with timeouts needs a runtime, and has one");
         let health = Health { probe: Some(Trouble::Connection("not tried yet".to_owned())), ..Health::default() };
         let give_up = CancellationToken::new();
-        Self { pool, health: Mutex::new(health), usable: watch::Sender::new(false), max_hold, give_up }
+        let (health, usable, suspect) = (Mutex::new(health), watch::Sender::new(false), tokio::sync::Mutex::new(()));
+        Self { pool, health, usable, max_hold, suspect, give_up }
     }
 
     /// A connection of one's own.
@@ -143,7 +151,7 @@ impl Database {
     /// Reads what the first statement of a batch reads, so that a schema that is not there counts as absence.
     async fn ask(&self) -> Result<(), Trouble> {
         let connection = self.connection().await?;
-        connection.batch_execute("SELECT id, fingerprint FROM runs LIMIT 0").await?;
+        connection.batch_execute(PROBE_RUNS).await?;
         let row = connection.query_one("SELECT current_setting('transaction_read_only') = 'on'", &[]).await?;
         if row.try_get(0)? {
             return Err(Trouble::Connection("it takes no writes (transaction_read_only)".to_owned()));

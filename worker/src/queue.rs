@@ -30,6 +30,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const LOOKS: u32 = 3;
 /// Pause after a failed attempt to attach.
 const PAUSE: Duration = Duration::from_millis(250);
+
 /// A stream and consumer that are there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Attached {

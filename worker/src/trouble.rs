@@ -52,7 +52,7 @@ impl From<PoolError> for Trouble {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => error.into(),
-            PoolError::Timeout(_) => Self::Connection("timed out".to_owned()),
+            PoolError::Timeout(_) => Self::Slow,
             _ => Self::Connection("the pool is closed".to_owned()),
         }
     }
