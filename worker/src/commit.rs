@@ -15,7 +15,7 @@ use crate::{
     metrics::Metrics,
     outcome::{Outcome, Then},
     pull::Batch,
-    suspect::bigint,
+    suspect::{self, bigint},
     trouble::Trouble,
 };
 
@@ -115,11 +115,15 @@ pub(crate) async fn commit<'a>(
     // Where all are put back there is nothing to say to Postgres.
     if !sequences.is_empty() {
         let attempt = || async {
+            suspect::count_again(batch, database).await?;
             let began = Instant::now();
             let done = transaction(database, &decoded, &sequences).await;
             match &done {
                 Ok(_) => metrics.commit_seconds.observe(began.elapsed().as_secs_f64()),
-                Err(_) => _ = metrics.commit_failures.inc(),
+                Err(_) => {
+                    metrics.commit_failures.inc();
+                    suspect::take_back(batch, database).await;
+                }
             }
             done
         };

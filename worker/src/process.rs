@@ -58,6 +58,7 @@ impl Lane {
     /// The life of each message in hand, in the order in which it happens.
     async fn settle<'a>(&self, batch: &'a Batch) -> Result<(), GivenUp> {
         ops::kill_point!(Pulled);
+        let _alone = suspect::alone(batch, &self.database).await?;
         let cleared: Cleared<'a> = suspect::clear(batch, &self.database).await?;
         ops::kill_point!(Cleared);
         let decoded: Decoded<'a> = decode(cleared);

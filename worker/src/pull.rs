@@ -7,7 +7,10 @@
 //! The inbox lives as long as its lane, and an expired request is never abandoned before the broker has ended it: a
 //! message sent to an inbox that is gone would be missing until its ack wait is over.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use async_nats::{PublishError, StatusCode, Subject, Subscriber};
 use futures_util::StreamExt;
@@ -45,9 +48,15 @@ pub(crate) struct Batch {
     epoch: StreamEpoch,
     messages: Vec<Message>,
     suspect: bool,
+    /// Whether an attempt at the suspect is counted.
+    pub(crate) counted: AtomicBool,
 }
 
 impl Batch {
+    fn new(message: Message, suspect: bool) -> Self {
+        Self { epoch: message.epoch, messages: vec![message], suspect, counted: AtomicBool::new(false) }
+    }
+
     /// The stream that the sequences are of.
     pub(crate) fn epoch(&self) -> StreamEpoch {
         self.epoch
@@ -150,11 +159,11 @@ fn batches(messages: Vec<Message>) -> Vec<Batch> {
     for message in messages {
         let epoch = message.epoch;
         if message.delivered >= SUSPECT_FROM {
-            suspects.push(Batch { epoch, messages: vec![message], suspect: true });
+            suspects.push(Batch::new(message, true));
         } else if let Some(batch) = batches.last_mut().filter(|batch| batch.epoch == epoch) {
             batch.messages.push(message);
         } else {
-            batches.push(Batch { epoch, messages: vec![message], suspect: false });
+            batches.push(Batch::new(message, false));
         }
     }
     // Suspects last: one of them may end this process, and the others should be settled by then.

@@ -1,13 +1,27 @@
 //! Messages that came back again and again: perhaps they kill workers.
 //!
 //! The broker's own count cannot tell: it also grows by outages. So an attempt at such a message is counted in
-//! Postgres before the message is looked at, which only succeeds while Postgres is well, and is taken back where the
-//! message is put back for a reason that is not its own.
+//! Postgres before the message is looked at, which only succeeds while runs can be written, and is taken back as soon
+//! as it has failed by a fault of Postgres: a worker that is killed while it waits for the next attempt has not died of
+//! the message.
+//!
+//! ```text
+//!             runs can be written               settled
+//!  (in hand) ─────────────────────▶ counted ───────────────▶ (forgotten)
+//!      ▲                             │   │
+//!      └──── Postgres is at fault ───┘   └─ the worker dies: counted for good
+//! ```
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use proto::{StreamEpoch, dead_letter::raw_identity};
-use tokio::time::sleep;
+use proto::dead_letter::raw_identity;
+use tokio::{
+    sync::MutexGuard,
+    time::{sleep, timeout},
+};
 
 use crate::{
     backoff::Backoff,
@@ -20,8 +34,15 @@ use crate::{
 
 /// How often a worker may begin a message alone and not finish it.
 const MAX_ATTEMPTS: i32 = 5;
+/// Longest wait for an attempt to be taken back before the next.
+const AT_MOST: Duration = Duration::from_secs(5);
 
+/// The attempt is counted by a COMMIT of its own, which a worker that dies waiting for the answer before it never sends.
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '30s'";
+
+/// Inserts no run, but waits for whoever has locked them, and fails where they cannot be written at all.
 const COUNT: &str = "
+    WITH writable AS (INSERT INTO runs (id) SELECT NULL::uuid WHERE false)
     INSERT INTO suspect_messages (stream_epoch, stream_sequence, attempts) VALUES ($1, $2, 1)
     ON CONFLICT (stream_epoch, stream_sequence)
         DO UPDATE SET attempts = suspect_messages.attempts + 1, last_attempt_at = now()
@@ -55,10 +76,25 @@ impl<'a> Cleared<'a> {
     }
 }
 
-/// Counts an attempt where the batch is a suspect. Done once for a message in hand, however often its commit is tried.
+/// Waits until no other lane of this worker tries a suspect: should the worker die, only one is to blame.
+pub(crate) async fn alone<'d>(batch: &Batch, database: &'d Database) -> Result<Option<MutexGuard<'d, ()>>, GivenUp> {
+    if batch.suspect().is_none() {
+        return Ok(None);
+    }
+    if let Ok(alone) = database.suspect.try_lock() {
+        return Ok(Some(alone));
+    }
+    tracing::debug!("a message that came back waits for another");
+    tokio::select! {
+        alone = database.suspect.lock() => Ok(Some(alone)),
+        () = database.give_up.cancelled() => Err(GivenUp),
+    }
+}
+
+/// Counts an attempt where the batch is a suspect.
 pub(crate) async fn clear<'a>(batch: &'a Batch, database: &Database) -> Result<Cleared<'a>, GivenUp> {
     let Some(message) = batch.suspect() else { return Ok(Cleared { batch, verdict: None }) };
-    let (attempts, buried) = database.insist(|| count(database, batch.epoch(), message)).await?;
+    let (attempts, buried) = database.insist(|| count(batch, message, database)).await?;
     tracing::warn!(
         sequence = message.sequence,
         delivered = message.delivered,
@@ -69,19 +105,42 @@ pub(crate) async fn clear<'a>(batch: &'a Batch, database: &Database) -> Result<C
     Ok(Cleared { batch, verdict: buried.map(Outcome::Buried).or(poison) })
 }
 
-async fn count(database: &Database, epoch: StreamEpoch, message: &Message) -> Result<(i32, Option<String>), Trouble> {
+async fn count(batch: &Batch, message: &Message, database: &Database) -> Result<(i32, Option<String>), Trouble> {
     let connection = database.connection().await?;
     let statement = connection.prepare_cached(COUNT).await?;
-    let identity = raw_identity(message.payload());
-    let row = connection.query_one(&statement, &[&bigint(epoch.0), &bigint(message.sequence), &identity]).await?;
+    let (epoch, sequence) = (bigint(batch.epoch().0), bigint(message.sequence));
+    connection.batch_execute(BEGIN).await?;
+    let row = connection.query_one(&statement, &[&epoch, &sequence, &raw_identity(message.payload())]).await?;
+    connection.batch_execute("COMMIT").await?;
     connection.keep();
+    batch.counted.store(true, Ordering::Relaxed);
     Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// Before an attempt: counts it, unless the one before it still is.
+pub(crate) async fn count_again(batch: &Batch, database: &Database) -> Result<(), Trouble> {
+    match batch.suspect() {
+        Some(message) if !batch.counted.load(Ordering::Relaxed) => count(batch, message, database).await.map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// After an attempt that failed by Postgres' fault: until the next one nothing counts against the message. Where
+/// Postgres cannot be told so, the attempt stays counted, once.
+pub(crate) async fn take_back(batch: &Batch, database: &Database) {
+    let Some(message) = batch.suspect().filter(|_| batch.counted.load(Ordering::Relaxed)) else { return };
+    let (epoch, sequence) = (bigint(batch.epoch().0), bigint(message.sequence));
+    if let Ok(Ok(())) = timeout(AT_MOST, execute(database, FORGIVE, epoch, sequence)).await {
+        batch.counted.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Takes an attempt back: this message is put back through no fault of its own. Goes on in the background until
 /// Postgres, whose fault it mostly is, can be told.
 pub(crate) fn forgive(batch: &Batch, database: &Arc<Database>) {
-    tell(batch, database, FORGIVE);
+    if batch.counted.load(Ordering::Relaxed) {
+        tell(batch, database, FORGIVE);
+    }
 }
 
 /// Counts no attempt at all: this message was read, and is for a newer worker.

@@ -5,4 +5,5 @@ mod batches;
 mod faults;
 mod messages;
 mod record;
+mod suspects;
 mod world;

@@ -44,7 +44,7 @@ async fn a_message_for_newer_workers_is_put_back_and_not_settled() {
 }
 
 /// Takes the only message out of the consumer as a worker would, and gives it back without having settled it.
-async fn deliver_in_vain(world: &World, times: u32) {
+pub(crate) async fn deliver_in_vain(world: &World, times: u32) {
     let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
     let consumer: PullConsumer = stream.get_consumer(&consumer(&stream)).await.expect("the consumer");
     let mut delivered = 0;
