@@ -64,13 +64,14 @@ impl World {
     pub async fn with(shape: impl FnOnce(Builder) -> Builder) -> Self {
         let stack = shape(Stack::builder().durable(false)).start().await.expect("the stack starts");
         stack.catalog(CATALOG).await.expect("the catalog is applied");
-        let (database, connection) =
-            tokio_postgres::connect(&stack.database_url(Role::Operator), tokio_postgres::NoTls)
-                .await
-                .expect("connects");
-        tokio::spawn(connection);
+        let database = connect(&stack, Role::Operator).await;
         let http = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client without TLS");
         Self { stack, http, database, secrets: Mutex::default(), ended: false }
+    }
+
+    /// Logs in to Postgres.
+    pub async fn login(&self, role: Role) -> tokio_postgres::Client {
+        connect(&self.stack, role).await
     }
 
     /// A playbook of [`CATALOG`], `organization/playbook`, with a secret of its own that every gateway knows.
@@ -157,6 +158,13 @@ impl Drop for World {
     fn drop(&mut self) {
         assert!(self.ended || std::thread::panicking(), "a test must close with World::end, which reads the logs");
     }
+}
+
+async fn connect(stack: &Stack, role: Role) -> tokio_postgres::Client {
+    let url = stack.database_url(role);
+    let (database, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    database
 }
 
 /// Polls until `condition` holds, and returns what it found; fails after half a minute.

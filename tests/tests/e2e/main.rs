@@ -12,6 +12,7 @@ mod hostile;
 mod kill_points;
 mod order;
 mod payload;
+mod postgres_outage;
 mod processes;
 mod queue;
 mod redis_outage;
