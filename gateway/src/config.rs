@@ -77,7 +77,8 @@ pub struct Config {
     /// Longest wait for one answer of Redis. Three in a row that are later, and no delivery waits until Redis is back.
     #[arg(long, env = "RUNLATCH_REDIS_TIMEOUT", default_value = "250ms", value_parser = some_time)]
     pub redis_timeout: Duration,
-    /// Longest wait for the queue's acknowledgement.
+    /// Longest wait for the queue's acknowledgement; under load, as much again for a turn. No caller waits for more than
+    /// twice this.
     #[arg(long, env = "RUNLATCH_PUBLISH_TIMEOUT", default_value = "5s", value_parser = some_time)]
     pub publish_timeout: Duration,
     /// Messages that may be unacknowledged at a time.
@@ -182,6 +183,10 @@ impl Config {
 
     /// Half a message's room, so that a group of small deliveries never has to be taken apart.
     pub(crate) fn grouping(&self, max_payload: usize) -> Grouping {
-        Grouping { messages: usize::from(self.publish_messages), bytes: max_payload / 2 }
+        Grouping {
+            messages: usize::from(self.publish_messages),
+            bytes: max_payload / 2,
+            patience: self.publish_timeout,
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! The queue as the gateway sees it: is it there, which incarnation is it, and is there room?
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State as Connection;
 use async_nats::jetstream::{self, context::GetStreamErrorKind};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Statistics};
 use futures_util::StreamExt;
 use proto::{StreamEpoch, queue};
 use tokio::sync::{Notify, watch};
@@ -20,14 +21,29 @@ const BLIND: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     present: bool,
-    /// Kept while the stream is away: what was published to it is still published if it comes back.
+    /// The last one that was there.
     epoch: StreamEpoch,
+    /// The connection, by its number, over which that was seen; none once there is doubt.
+    connection: Option<u64>,
     /// Bytes that the stream holds.
     bytes: u64,
     messages: u64,
     /// When that was.
     at: Option<Instant>,
+    /// True if the broker has not answered since, although it is connected.
+    silent: bool,
 }
+
+impl Seen {
+    /// What may be believed of it over this connection, or while there is none.
+    fn epoch(&self, connection: Option<u64>) -> StreamEpoch {
+        let confirmed = connection.is_none() || connection == self.connection;
+        if self.present && confirmed { self.epoch } else { StreamEpoch::UNKNOWN }
+    }
+}
+
+/// Why a message was not acknowledged that may be in the stream nevertheless.
+pub(crate) const LATE: &str = "nats: publish was not acknowledged in time";
 
 /// A connection to NATS and what is known of the stream. Clones share both.
 #[derive(Clone)]
@@ -35,6 +51,8 @@ pub struct Queue {
     client: Client,
     jetstream: jetstream::Context,
     seen: watch::Sender<Seen>,
+    /// Counts connections.
+    statistics: Arc<Statistics>,
     /// Counts disconnects; whoever awaits an acknowledgement watches it.
     disconnects: watch::Receiver<u64>,
     look: Arc<Notify>,
@@ -83,9 +101,17 @@ impl Queue {
             .connect(servers)
             .await?;
         let jetstream = jetstream::ContextBuilder::new().timeout(ack_patience).build(client.clone());
-        let seen =
-            watch::Sender::new(Seen { present: false, epoch: StreamEpoch::UNKNOWN, bytes: 0, messages: 0, at: None });
-        Ok(Self { client, jetstream, seen, disconnects, look, trouble: Arc::default(), budget })
+        let seen = watch::Sender::new(Seen {
+            present: false,
+            epoch: StreamEpoch::UNKNOWN,
+            connection: None,
+            bytes: 0,
+            messages: 0,
+            at: None,
+            silent: false,
+        });
+        let statistics = client.statistics();
+        Ok(Self { client, jetstream, seen, statistics, disconnects, look, trouble: Arc::default(), budget })
     }
 
     /// Why nothing can be published now, if so.
@@ -94,6 +120,13 @@ impl Queue {
             return Some("nats: not connected");
         }
         let seen = *self.seen.borrow();
+        // A connection to a broker that hangs lasts until a few pings are unanswered.
+        if seen.silent {
+            return Some("nats: no answer, and the last message was not acknowledged in time");
+        }
+        if seen.at.is_none() {
+            return Some("nats: stream RUNS was not seen yet (is JetStream enabled?)");
+        }
         if !seen.present {
             return Some("nats: stream RUNS does not exist (a worker makes it)");
         }
@@ -117,16 +150,28 @@ impl Queue {
         }
     }
 
+    fn last_trouble(&self) -> Option<&'static str> {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is wrong with the queue although it seems to be there.
     pub fn trouble(&self) -> Option<&'static str> {
         let blind = self.seen.borrow().at.is_some_and(|at| at.elapsed() > BLIND);
-        let trouble = *self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.or(blind.then_some("nats: the stream's state cannot be read; its byte budget is not guarded"))
+        self.last_trouble()
+            .or(blind.then_some("nats: the stream's state cannot be read; its byte budget is not guarded"))
     }
 
-    /// The incarnation of the stream that was last seen.
+    /// The incarnation of the stream that is there: what a mark must name to be believed. Unknown where there may be
+    /// another than was seen, after a reconnect most of all: a broker that has lost its disk comes back without it.
+    /// While it is away the last one counts, so that what is known to be published keeps its answer.
     pub fn epoch(&self) -> StreamEpoch {
-        self.seen.borrow().epoch
+        let connected = self.client.connection_state() == Connection::Connected;
+        self.seen.borrow().epoch(connected.then(|| self.connection()))
+    }
+
+    /// Number of the connection; the next one has another before it can be used.
+    fn connection(&self) -> u64 {
+        self.statistics.connects.load(Ordering::Relaxed)
     }
 
     /// Messages and bytes that the stream held when it was last looked at.
@@ -164,7 +209,8 @@ impl Queue {
             tokio::select! {
                 () = sleep(LOOK) => {}
                 () = self.look.notified() => {}
-                Some(_) = advisories.next() => {}
+                // Whatever happened to it: until it has been looked at, marks are not believed.
+                Some(_) = advisories.next() => self.seen.send_modify(|seen| seen.connection = None),
             }
         }
     }
@@ -173,23 +219,27 @@ impl Queue {
         if self.client.connection_state() != Connection::Connected {
             return;
         }
+        let connection = Some(self.connection());
+        let at = Some(Instant::now());
         let seen = match timeout(LOOK, self.jetstream.get_stream(queue::STREAM)).await {
             Ok(Ok(stream)) => {
                 let info = stream.cached_info();
                 let epoch = StreamEpoch::from_unix_nanos(info.created.unix_timestamp_nanos());
-                Seen {
-                    present: true,
-                    epoch,
-                    bytes: info.state.bytes,
-                    messages: info.state.messages,
-                    at: Some(Instant::now()),
-                }
+                let (bytes, messages) = (info.state.bytes, info.state.messages);
+                Seen { present: true, epoch, connection, bytes, messages, at, silent: false }
             }
             Ok(Err(error)) if is_missing(&error) => {
-                Seen { present: false, bytes: 0, messages: 0, at: Some(Instant::now()), ..*self.seen.borrow() }
+                let epoch = self.seen.borrow().epoch;
+                Seen { present: false, epoch, connection, bytes: 0, messages: 0, at, silent: false }
             }
-            // A slow or leaderless broker says nothing about the stream. Publishing will show.
-            Ok(Err(_)) | Err(_) => return,
+            // An answer, which says nothing about the stream. Publishing will show.
+            Ok(Err(error)) if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => return,
+            // Busy, leaderless or hanging: that too is for publishing to show.
+            Ok(Err(_)) | Err(_) => {
+                let silent = self.last_trouble() == Some(LATE);
+                self.seen.send_modify(|seen| seen.silent = silent);
+                return;
+            }
         };
         let before = self.seen.send_replace(seen);
         if before.epoch != StreamEpoch::UNKNOWN && before.epoch != seen.epoch {
@@ -206,4 +256,26 @@ impl Queue {
 fn is_missing(error: &jetstream::context::GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(error)
         if error.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_another_stream_confirms_no_mark() {
+        let epoch = StreamEpoch(7);
+        let seen = Seen { present: true, epoch, connection: Some(1), bytes: 0, messages: 0, at: None, silent: false };
+        let (gone, doubted) = (Seen { present: false, ..seen }, Seen { connection: None, ..seen });
+        for (what, seen, connection, believed) in [
+            ("seen over this connection", seen, Some(1), epoch),
+            ("the broker is away", seen, None, epoch),
+            ("reconnected, not looked at yet", seen, Some(2), StreamEpoch::UNKNOWN),
+            ("deleted or made, not looked at yet", doubted, Some(1), StreamEpoch::UNKNOWN),
+            ("deleted", gone, Some(1), StreamEpoch::UNKNOWN),
+            ("deleted, and the broker is away", gone, None, StreamEpoch::UNKNOWN),
+        ] {
+            assert_eq!(seen.epoch(connection), believed, "{what}");
+        }
+    }
 }

@@ -68,7 +68,7 @@ pub(crate) struct Told {
     pub(crate) status: StatusCode,
     /// The contract's error code, which is also the metric label.
     pub(crate) code: &'static str,
-    /// Seconds after which to try again.
+    /// Seconds after which to try again, at the earliest.
     pub(crate) retry_after: Option<u32>,
 }
 

@@ -12,6 +12,9 @@ use crate::claims::Verdict;
 use crate::publish::Published;
 use crate::refusal::Refusal;
 
+/// Seconds over which retries are spread.
+const SPREAD: u32 = 3;
+
 /// A complete answer.
 pub type Response = http::Response<Full<Bytes>>;
 
@@ -123,7 +126,8 @@ pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
     let length = response.body().size_hint().lower();
     let headers = response.headers_mut();
     if let Some(seconds) = told.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        // Spread, or all that an outage has refused would come back in the same second.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds + fastrand::u32(..SPREAD)));
     }
     if told.status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST"));

@@ -12,6 +12,7 @@ use super::marker::Marks;
 use super::{Grouping, Item, message};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::refusal::Refusal;
 
 /// Runs until no sender is left and every message has met its fate.
 pub(super) async fn run(
@@ -28,6 +29,11 @@ pub(super) async fn run(
         // What is in the channel now belongs to the next message.
         while let Ok(item) = items.try_recv() {
             waiting.push_back(item);
+        }
+        // Not sent at all: by now its caller should rather ask again than wait as long for the acknowledgement too.
+        let late = waiting.iter().take_while(|item: &&Item| item.since.elapsed() > grouping.patience).count();
+        for item in waiting.drain(..late) {
+            item.meets(Err(Refusal::Unavailable("nats: no turn to publish in time")));
         }
         while !waiting.is_empty() && unacknowledged.len() < grouping.messages {
             let count = next(waiting.iter().map(|item: &Item| item.encoded.cost()), grouping.bytes);

@@ -1,6 +1,7 @@
 //! One message: out, acknowledged, and every caller told.
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use proto::claim::State;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use super::marker::Marks;
 use super::{Item, Published};
-use crate::queue::Queue;
+use crate::queue::{LATE, Queue};
 use crate::refusal::Refusal;
 
 /// Publishes one group. Every item gets the fate of the whole.
@@ -25,14 +26,10 @@ pub(super) async fn publish(queue: Queue, group: Vec<Item>, marks: Marks) {
         marks.leave(group.iter().filter_map(|item| Some((item.run, published(item.claim?)))).collect());
     }
     for item in group {
-        let answer = match &fate {
+        item.meets(match &fate {
             Ok(_) => Ok(Published(())),
             Err(reason) => Err(Refusal::Unavailable(reason)),
-        };
-        // First, so that a caller who has read the answer finds the place free.
-        drop(item.place);
-        // Fails only if the caller has hung up.
-        _ = item.fate.send(answer);
+        });
     }
 }
 
@@ -62,9 +59,10 @@ async fn acknowledged(queue: &Queue, group: &[Item]) -> Result<PublishAck, &'sta
     match ack {
         Ok(ack) if ack.sequence > 0 && ack.stream == queue::STREAM => Ok(ack),
         Ok(_) => Err("nats: acknowledged by another stream, or without a sequence"),
+        Err(error) if error.kind() == PublishErrorKind::TimedOut => Err(LATE),
         Err(error) => {
             tracing::debug!(%error, "nats: publish failed");
-            Err("nats: publish was refused or not acknowledged in time")
+            Err("nats: publish was refused")
         }
     }
 }

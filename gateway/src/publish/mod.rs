@@ -9,12 +9,16 @@
 //!
 //! A message goes out at once while fewer than K are unacknowledged; what arrives meanwhile goes out together as the
 //! next one. So an idle gateway adds no latency, and a busy one pays the broker once for many.
+//!
+//! A caller waits for twice the publish time-out at most. A slot is free again within one time-out; by then, whoever has
+//! waited that long for a turn is refused, and the others are answered within the next.
 
 mod group;
 mod marker;
 mod message;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use proto::envelope::Encoded;
 use proto::{Claim, RunId};
@@ -36,6 +40,8 @@ pub struct Grouping {
     pub messages: usize,
     /// Bytes of a message; a larger delivery goes alone.
     pub bytes: usize,
+    /// Longest wait for an acknowledgement, and about as much for a turn. Together they bound what a caller waits.
+    pub patience: Duration,
 }
 
 /// A delivery on its way into the queue.
@@ -46,6 +52,17 @@ struct Item {
     encoded: Encoded,
     fate: oneshot::Sender<Result<Published, Refusal>>,
     place: Place,
+    /// When it came.
+    since: Instant,
+}
+
+impl Item {
+    fn meets(self, fate: Result<Published, Refusal>) {
+        // First, so that a caller who has read the answer finds the place free.
+        drop(self.place);
+        // Fails only if the caller has hung up.
+        _ = self.fate.send(fate);
+    }
 }
 
 /// Proof that the stream acknowledged the message with this delivery in it. Made only in [`message`].
@@ -90,7 +107,7 @@ impl Publisher {
     ) -> Result<Published, Refusal> {
         let (fate, told) = oneshot::channel();
         let gone = |()| Refusal::Internal("the publisher has ended");
-        self.items.send(Item { run, claim, encoded, fate, place }).map_err(|_| gone(()))?;
+        self.items.send(Item { run, claim, encoded, fate, place, since: Instant::now() }).map_err(|_| gone(()))?;
         told.await.map_err(|_| gone(()))?
     }
 }

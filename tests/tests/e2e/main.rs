@@ -10,6 +10,8 @@ mod contract;
 mod dead_letters;
 mod hostile;
 mod kill_points;
+mod nats_outage;
+mod nats_refuses;
 mod order;
 mod payload;
 mod postgres_outage;

@@ -1,4 +1,4 @@
-//! The queue as the gateway meets it: full, over its budget, lost, slow.
+//! The queue as the gateway meets it: over its budget, lost, slow.
 
 use std::time::{Duration, Instant};
 
@@ -29,34 +29,6 @@ async fn becomes(world: &World, name: &str, value: f64) {
     let name = format!("runlatch_gateway_{name}");
     let reached = async || (world.metric("gateway-1", &name).await == Some(value)).then_some(());
     eventually(&format!("{name} is {value}"), reached).await;
-}
-
-/// A full stream refuses, it never drops what it accepted; operators are told.
-#[tokio::test]
-async fn full() {
-    let few = Extra::new().env("RUNLATCH_STREAM_MAX_MESSAGES", "3");
-    let world = World::with(|builder| builder.worker(few)).await;
-    let deploy = world.playbook("acme/deploy").await;
-    world.stack.stop("worker-1").await.expect("stops");
-    for key in ["a", "b", "c"] {
-        world.send(deploy.delivery(key)).await.created();
-    }
-    world.send(deploy.delivery("d")).await.refused(503, "unavailable");
-    let (status, text) = world.ops("gateway-1", "/readyz").await;
-    assert!(status == 200 && text.contains("degraded: nats: publish was refused"), "{text}");
-
-    world.stack.start("worker-1").await.expect("starts");
-    // The refusal has left the key bound to its own payload: its retry is helped.
-    let retried = eventually("there is room again", async || {
-        let answer = world.send(deploy.delivery("d")).await;
-        (answer.status != 503).then_some(answer)
-    })
-    .await;
-    retried.replayed();
-    world.settled().await;
-    let keys: Vec<_> = world.runs().await.into_iter().map(|run| run.key).collect();
-    assert_eq!(keys, ["a", "b", "c", "d"]);
-    world.end().await;
 }
 
 /// At 90 % of the byte budget intake stops, before a key is claimed.
