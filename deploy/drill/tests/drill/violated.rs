@@ -132,6 +132,9 @@ fn what_answers_say() {
     // Nor is it that of the request without an answer, which came much later.
     let later = accepted().send(what("a"), 60_000, 60_005, nothing()).run(what("a"), 3);
     later.violates(Contract, "which no answer says");
+    // Or long after it was answered.
+    let between = Sheet::new().send(what("a"), 0, 5, unavailable()).send(what("a"), 60_000, 60_005, created(60_001));
+    between.run(what("a"), 30_000).violates(Contract, "which no answer says");
     ran(Sheet::new().send(what("a"), 0, 5, replayed(1))).violates(Contract, "nobody had sent");
     ran(accepted().send(what("a"), 6, 9, refused(500, "internal"))).violates(Contract, "500 internal");
     ran(accepted().send(what("a"), 6, 9, refused(401, "invalid_secret"))).violates(Contract, "401 invalid_secret");
