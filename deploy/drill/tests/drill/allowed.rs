@@ -34,6 +34,13 @@ fn what_was_not_answered_may_have_happened_or_not() {
     }
 }
 
+/// Its gateway was frozen, and went on long after the sender had given up.
+#[test]
+fn what_was_not_answered_may_happen_late() {
+    let late = Sheet::new().send(what("a"), 0, 5, nothing()).send(what("a"), 60_000, 60_005, created(60_001));
+    late.run(what("a"), 30_000).holds();
+}
+
 #[test]
 fn a_conflict_is_refused() {
     let sheet = || Sheet::new().send(what("a"), 0, 5, created(1)).send(what("b"), 6, 9, conflict());
