@@ -22,3 +22,17 @@ impl Backoff {
         pause
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Backoff;
+
+    #[test]
+    fn pauses_double_up_to_five_seconds() {
+        let mut backoff = Backoff::default();
+        for longest in [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
+            let pause = backoff.next().as_millis();
+            assert!((longest / 2..=longest).contains(&pause), "{pause} ms where {longest} is the most");
+        }
+    }
+}

@@ -2,16 +2,13 @@
 //! one run for each delivery, and no dead letter.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_nats::jetstream;
 use harness::{Playbook, World, eventually, payload};
 use local::{Extra, Role};
 use proto::{StreamEpoch, queue};
 use tokio_postgres::Client;
-
-/// Batches in hand at once.
-const LANES: u32 = 4;
 
 struct Outages {
     world: World,
@@ -24,7 +21,7 @@ impl Outages {
         // A machine that is busy with other tests is not Redis being away.
         let gateway = Extra::new().env("RUNLATCH_REDIS_TIMEOUT", "10s");
         // Of few messages each, so that every lane gets one.
-        let worker = Extra::new().env("RUNLATCH_LANES", LANES.to_string()).env("RUNLATCH_BATCH_MESSAGES", "4");
+        let worker = Extra::new().env("RUNLATCH_LANES", "4").env("RUNLATCH_BATCH_MESSAGES", "4");
         let world = World::with(|builder| builder.gateway(gateway).worker(worker)).await;
         let deploy = world.playbook("acme/deploy").await;
         Self { world, deploy, keys: vec![] }
@@ -39,23 +36,28 @@ impl Outages {
 
     /// Intake goes on, the worker says what is wrong, pulls nothing more, and does not try like mad.
     async fn bear(&mut self, name: &str, says: &str, began: Instant, failures: f64) {
-        for _ in 0..20 {
-            self.send(name).await;
-        }
+        // For one lane to get stuck with, while the others wait.
+        self.send(name).await;
         eventually(&format!("{name}: the worker says so"), async || {
             let (status, text) = self.world.ops("worker-1", "/readyz").await;
             (status == 503 && text.contains(&format!("postgres: {says}"))).then_some(())
         })
         .await;
-        // A lane that pulled would have them at once.
-        while pending(&self.world).await < 3 {
-            assert!(began.elapsed() < Duration::from_secs(30), "{name}: it goes on pulling");
+        let before = eventually(&format!("{name}: what it asked for before has come"), async || {
+            let consumer = consumer(&self.world).await;
+            (consumer.num_waiting == 0).then_some(consumer)
+        })
+        .await;
+        for _ in 0..20 {
             self.send(name).await;
         }
+        let now = consumer(&self.world).await;
+        let (in_hand, waiting) = (before.num_ack_pending, before.num_pending + 20);
+        assert_eq!((now.num_ack_pending, now.num_pending), (in_hand, waiting), "{name}: it goes on pulling");
         assert_eq!(self.world.ops("gateway-1", "/readyz").await.0, 200, "{name}");
         let tried = self.failures().await - failures;
-        // What the shortest of the pauses would allow: 8 attempts in the first 3 s, then one each 2.5 s.
-        let most = f64::from(LANES) * (8.0 + began.elapsed().as_secs_f64() / 2.5);
+        // What the shortest of the pauses would allow a batch: 8 attempts in the first 3 s, then one each 2.5 s.
+        let most = in_hand as f64 * (8.0 + began.elapsed().as_secs_f64() / 2.5);
         assert!(tried <= most, "{name}: tried {tried} times in {:?}", began.elapsed());
     }
 
@@ -78,12 +80,12 @@ impl Outages {
     }
 }
 
-/// Messages that nobody has in hand.
-async fn pending(world: &World) -> u64 {
+/// What workers have in hand, have asked for, and have not asked for.
+async fn consumer(world: &World) -> jetstream::consumer::Info {
     let client = async_nats::connect(world.stack.nats_url()).await.expect("connects");
     let stream = jetstream::new(client).get_stream(queue::STREAM).await.expect("the stream");
     let epoch = StreamEpoch::from_unix_nanos(stream.cached_info().created.unix_timestamp_nanos());
-    stream.consumer_info(queue::consumer(epoch)).await.expect("the consumer").num_pending
+    stream.consumer_info(queue::consumer(epoch)).await.expect("the consumer")
 }
 
 /// One at a time: some of them cannot be run in a transaction.
