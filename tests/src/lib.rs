@@ -15,6 +15,6 @@ mod world;
 
 pub use answer::{Answer, Success};
 pub use delivery::{Delivery, Playbook, payload};
-pub use mortal::{Side, mortal};
+pub use mortal::{IMMORTAL, Side, mortal};
 pub use rows::Run;
 pub use world::{CATALOG, World, eventually};

@@ -1,7 +1,7 @@
 //! Death by kill -9 at every instruction that matters, the client's retry, and then the count.
 
 use futures_util::future::join_all;
-use harness::{Playbook, Side, Success, World, eventually, mortal, payload};
+use harness::{IMMORTAL, Playbook, Side, Success, World, eventually, mortal, payload};
 use local::{Builder, Extra, Role, State};
 use proto::claim::State as Claimed;
 use proto::{Claim, RunId};
@@ -286,10 +286,10 @@ async fn insist(world: &World, deploy: &Playbook, first: usize, key: &str) -> (S
 async fn no_such_point() {
     let world = World::start().await;
     let armed = |point: &str| Extra::new().env("RUNLATCH_KILL_POINT", point);
-    let refused = world.stack.add_gateway(&armed("pulled")).await.expect_err("a worker's").to_string();
+    let refused = world.stack.add_gateway(&armed("pulled")).await.expect_err(IMMORTAL).to_string();
     assert!(refused.contains("exit status: 64"), "{refused}");
     assert!(refused.contains(r#""pulled" is not one of claimed, sent, acknowledged, marking"#), "{refused}");
-    let refused = world.stack.add_worker(&armed("claimed")).await.expect_err("a gateway's").to_string();
+    let refused = world.stack.add_worker(&armed("claimed")).await.expect_err(IMMORTAL).to_string();
     assert!(refused.contains(r#""claimed" is not one of pulled, cleared, inserted, committed, acked"#), "{refused}");
     // Armed from the start, and for ever.
     let name = world.stack.add_gateway(&armed("claimed:2")).await.expect("starts");
