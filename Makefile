@@ -59,7 +59,7 @@ fuzz: ## Throw bytes at every parser [MINUTES=n TARGET=request|envelope|claim|ca
 			-max_total_time=$$(( $(or $(MINUTES),1) * 60 )) -max_len=65536 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1; \
 	done
 
-timing: ## Does the time to refuse a wrong secret tell how much of it was right? [ROUNDS=20000]; wants a quiet machine
+timing: ## Does the time to refuse a wrong secret tell how much of it was right? [ROUNDS=100000]; wants a quiet machine
 	@$(build)
 	@cargo run --release --quiet -p runlatch-tests --example timing -- $(ROUNDS)
 

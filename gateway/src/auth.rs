@@ -24,6 +24,9 @@ pub struct Target {
     pub(crate) template: TemplateId,
 }
 
+/// Digests of nothing, to be compared with where a playbook has fewer live secrets than it may have.
+const DECOYS: [Digest; 2] = [Digest::from_bytes([0; 32]); 2];
+
 /// Checks the secret against the playbook's live ones.
 pub fn authenticate(
     snapshot: &Snapshot,
@@ -38,8 +41,11 @@ pub fn authenticate(
     // Before the look-up: an unknown playbook must not answer faster than a disabled one, whose existence is told
     // only to who holds its secret.
     let digest: Digest = pepper.digest(secret);
-    let (organization, playbook) = snapshot.find(&route.organization, &route.playbook).ok_or(Refusal::NotFound)?;
-    let right = digest.matches_any(&playbook.secrets);
+    let found = snapshot.find(&route.organization, &route.playbook);
+    // As many comparisons in every case, whether there are two live secrets, one, none, or no such playbook.
+    let live = found.map_or(&[][..], |(_, playbook)| &playbook.secrets);
+    let right = digest.matches_any(live) & !digest.matches_any(&DECOYS[live.len().min(DECOYS.len())..]);
+    let (organization, playbook) = found.ok_or(Refusal::NotFound)?;
     match (right, playbook.enabled, snapshot.kills(organization)) {
         (true, true, false) => Ok(Caller { organization: Arc::clone(organization), playbook: Arc::clone(playbook) }),
         (true, false, _) => Err(Refusal::PlaybookDisabled),
