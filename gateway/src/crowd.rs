@@ -55,14 +55,18 @@ impl Crowd {
         Member { id, crowd: Arc::clone(self), activity, _place: place }
     }
 
-    /// Asks the connections that have been idle the longest to leave.
+    /// Asks the connections that have been idle the longest to leave, unless as many are about to.
     fn make_way(&self) {
-        let members = self.members();
-        let idle = |member: &Arc<Activity>| Some((member.idle().filter(|idle| *idle >= GRACE)?, Arc::clone(member)));
-        let mut idle: Vec<_> =
-            members.values().filter(|member| !member.leave.is_cancelled()).filter_map(idle).collect();
-        drop(members);
-        let count = self.limit.div_ceil(SHARE).min(idle.len());
+        let mut leaving = 0;
+        let mut idle = Vec::new();
+        for member in self.members().values() {
+            match member.idle() {
+                Some(_) if member.leave.is_cancelled() => leaving += 1,
+                Some(time) if time >= GRACE => idle.push((time, Arc::clone(member))),
+                Some(_) | None => {}
+            }
+        }
+        let count = self.limit.div_ceil(SHARE).saturating_sub(leaving).min(idle.len());
         if count > 0 {
             idle.select_nth_unstable_by(count - 1, |(one, _), (other, _)| other.cmp(one));
             idle[..count].iter().for_each(|(_, member)| member.leave.cancel());
