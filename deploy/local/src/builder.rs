@@ -87,6 +87,14 @@ impl Builder {
         self
     }
 
+    /// An environment variable of every gateway, where [`Builder::gateway`] has not set it yet.
+    pub fn gateway_default(mut self, name: &str, value: &str) -> Builder {
+        if self.0.gateway.env.iter().all(|(set, _)| set != name) {
+            self.0.gateway = self.0.gateway.env(name, value);
+        }
+        self
+    }
+
     /// What every worker is given besides, those added later too.
     pub fn worker(mut self, extra: Extra) -> Builder {
         self.0.worker = extra;

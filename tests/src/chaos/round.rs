@@ -114,6 +114,7 @@ async fn world() -> World {
     let gateway = Extra::new().env("RUNLATCH_PUBLISH_TIMEOUT", "2s").env("RUNLATCH_SHUTDOWN_DEADLINE", "3s");
     let worker = Extra::new().env("RUNLATCH_ACK_WAIT", "3s").env("RUNLATCH_MAX_HOLD", "4s");
     let worker = worker.env("RUNLATCH_SHUTDOWN_DEADLINE", "3s");
+    let gateway = gateway.env("RUNLATCH_REDIS_TIMEOUT", "250ms");
     World::with(|builder| builder.gateways(2).workers(3).wire(true).gateway(gateway).worker(worker)).await
 }
 

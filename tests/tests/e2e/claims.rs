@@ -164,7 +164,8 @@ async fn a_claim_lives_as_long_as_its_window() {
 /// A stalled Redis must not let a conflicting reuse take the key from who holds it (I4).
 #[tokio::test]
 async fn a_stalled_redis_changes_no_owner() {
-    let world = World::start().await;
+    let hasty = local::Extra::new().env("RUNLATCH_REDIS_TIMEOUT", "250ms");
+    let world = World::with(|builder| builder.gateway(hasty)).await;
     let deploy = world.playbook("acme/deploy").await;
     let created = world.send(deploy.delivery("k")).await.created();
     world.marked(created.run).await;

@@ -11,13 +11,8 @@ fn impatient() -> Extra {
     Extra::new().env("RUNLATCH_ACK_WAIT", "1s").env("RUNLATCH_LANES", "1")
 }
 
-/// A machine that is busy with other tests is not Redis being away.
-fn patient() -> Extra {
-    Extra::new().env("RUNLATCH_REDIS_TIMEOUT", "10s")
-}
-
 fn two_gateways(builder: Builder) -> Builder {
-    mortal(builder.gateways(2), patient(), impatient())
+    mortal(builder.gateways(2), Extra::new(), impatient())
 }
 
 async fn dead(world: &World, name: &str) {
@@ -103,7 +98,7 @@ const WORKER: [(&str, i64, u64); 5] =
 
 #[tokio::test]
 async fn a_worker_dies() {
-    let world = World::with(|builder| mortal(builder, patient(), impatient()).restart(false)).await;
+    let world = World::with(|builder| mortal(builder, Extra::new(), impatient()).restart(false)).await;
     let deploy = world.playbook("acme/deploy").await;
     let (mut keys, mut duplicates) = (vec![], 0);
     for (point, rows, messages) in WORKER {
@@ -193,7 +188,7 @@ async fn settled(world: &World) -> (i64, i64) {
 /// What kills workers does so five times alone and is then a dead letter, however many neighbours it had.
 #[tokio::test]
 async fn a_message_kills_workers() {
-    let world = World::with(|builder| mortal(builder, patient(), impatient())).await;
+    let world = World::with(|builder| mortal(builder, Extra::new(), impatient())).await;
     let deploy = world.playbook("acme/deploy").await;
     let mut keys = vec![];
     five_waiting(&world, &deploy, "killer", &mut keys).await;

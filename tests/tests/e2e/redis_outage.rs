@@ -3,7 +3,12 @@
 
 use futures_util::future::join_all;
 use harness::{Answer, Playbook, Success, World, eventually};
-use local::Extra;
+use local::{Builder, Extra};
+
+/// With as little patience as gateways have by default.
+fn hasty(builder: Builder) -> Builder {
+    builder.gateway(Extra::new().env("RUNLATCH_REDIS_TIMEOUT", "250ms"))
+}
 
 /// Sends so many new deliveries at once, and returns what they were answered.
 async fn burst(world: &World, playbook: &Playbook, name: &str, count: usize) -> Vec<Success> {
@@ -33,7 +38,7 @@ fn told_once(world: &World) {
 /// Gone, and back with nothing in it: one run for each key, whatever is sent; a conflict ends as a dead letter.
 #[tokio::test]
 async fn gone() {
-    let world = World::start().await;
+    let world = World::with(hasty).await;
     let deploy = world.playbook("acme/deploy").await;
     let known = world.send(deploy.delivery("known")).await.created();
     world.marked(known.run).await;
@@ -83,7 +88,7 @@ async fn conflicts(world: &World) -> i64 {
 /// of each names the same run.
 #[tokio::test]
 async fn dies_in_a_burst() {
-    let world = World::with(|builder| builder.gateways(2)).await;
+    let world = World::with(|builder| hasty(builder.gateways(2))).await;
     let deploy = world.playbook("acme/deploy").await;
     let keys: Vec<_> = (0..400).map(|index| format!("k{index:03}")).collect();
     let send = async |gateway| join_all(keys.iter().map(|key| world.send(deploy.delivery(key).gateway(gateway)))).await;
@@ -114,7 +119,7 @@ fn accepted(answer: &Answer) -> Success {
 /// takes effect late, and does no harm.
 #[tokio::test]
 async fn frozen() {
-    let world = World::start().await;
+    let world = World::with(hasty).await;
     let deploy = world.playbook("acme/deploy").await;
     let known = world.send(deploy.delivery("known")).await.created();
     world.marked(known.run).await;

@@ -17,7 +17,7 @@ use local::{Builder, Extra};
 fn impatient(builder: Builder) -> Builder {
     builder
         .wire(true)
-        .gateway(Extra::new().env("RUNLATCH_PUBLISH_TIMEOUT", "1s"))
+        .gateway(Extra::new().env("RUNLATCH_PUBLISH_TIMEOUT", "1s").env("RUNLATCH_REDIS_TIMEOUT", "250ms"))
         .worker(Extra::new().env("RUNLATCH_ACK_WAIT", "1s").env("RUNLATCH_MAX_HOLD", "4s"))
 }
 

@@ -13,7 +13,7 @@ use super::{all_well, impatient};
 #[tokio::test]
 async fn are_made_good() {
     // Who waits is to be told by the connection's end, and by nothing else.
-    let patient = Extra::new().env("RUNLATCH_PUBLISH_TIMEOUT", "60s");
+    let patient = Extra::new().env("RUNLATCH_PUBLISH_TIMEOUT", "60s").env("RUNLATCH_REDIS_TIMEOUT", "250ms");
     let world = World::with(|builder| impatient(builder).gateway(patient)).await;
     let deploy = world.playbook("acme/deploy").await;
 
