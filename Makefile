@@ -48,7 +48,8 @@ soak: ## Chaos with new seeds, round after round [MINUTES=n], or one round again
 lint: ## Format, clippy and documentation without a warning; cargo-deny where it is installed
 	cargo fmt --all --check
 	cargo clippy $(TESTED) --all-targets -- -D warnings
-	@if cargo tree --workspace --format '{p} {f}' | grep kill-points; then echo 'a build without being asked carries kill points'; exit 1; fi
+	@tree=$$(cargo tree --workspace --format '{p} {f}') || exit; \
+	if echo "$$tree" | grep kill-points; then echo 'a build without being asked carries kill points'; exit 1; fi
 	RUSTDOCFLAGS='-D warnings' cargo doc $(TESTED) --no-deps --document-private-items
 	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check bans licenses sources; fi
 
