@@ -72,14 +72,16 @@ async fn a_conflict_becomes_a_run_under_another_key_in_its_scope() {
         let free = playbook.delivery("free", Selector::default(), &third);
         let free = bury(&database, Reason::TargetNotFound, &free).await;
         assert_eq!(ending(&database, &["replay", &free, "--key", "new2"]), done(1, "unchanged", &[]));
-        // Under a key that names a run with this very content there is nothing to make.
+        // Two deliveries of one content are two runs: another's run is not the end of this one.
         let again = playbook.delivery("other", Selector::default(), &third);
         let again = bury(&database, Reason::IdempotencyConflict, &again).await;
         let made = playbook.run_id("free");
         assert_eq!(ending(&database, &["replay", &free]), done(0, "replayed", &[made]));
-        assert_eq!(ending(&database, &["replay", &again, "--key", "free"]), done(0, "replayed", &[made]));
-        let count = format!("SELECT replayed_runs FROM dead_letters WHERE id IN ('{free}', '{again}') ORDER BY 1");
-        assert_eq!(database.query(&count).await, "0\n1");
+        assert_eq!(ending(&database, &["replay", &again, "--key", "free"]), done(1, "unchanged", &[]));
+        let fresh = playbook.run_id("fresh");
+        assert_eq!(ending(&database, &["replay", &again, "--key", "fresh"]), done(0, "replayed", &[fresh]));
+        let count = format!("SELECT replayed_runs FROM dead_letters WHERE id IN ('{free}', '{again}')");
+        assert_eq!(database.query(&count).await, "1\n1");
     }
 }
 

@@ -125,6 +125,12 @@ async fn other(
             "that key names run {}, which has another payload or target: choose another",
             delivery.run_id
         ))),
+        // Of another delivery, although it has the same content: this one would end as nothing of its own (I3). That this
+        // very replay was made before is not decided here: then the letter is closed.
+        Attempt::Duplicate => Ok(Replay::unchanged(format!(
+            "that key names run {} already, with the same content: choose another, or discard it",
+            delivery.run_id
+        ))),
         attempt => Ok(made(attempt, delivery.run_id)),
     }
 }
