@@ -114,7 +114,17 @@ REVOKE EXECUTE ON FUNCTION compact_settled_sequences(integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION compact_settled_sequences(integer) TO runlatch_worker;
 
+-- By column, so that a dead letter begins open, and only the trigger says who closed it and when. V4 granted the worker the
+-- whole row, which would be these columns too.
+REVOKE INSERT ON dead_letters FROM runlatch_worker;
+GRANT INSERT (identity, reason, detail, run_id, organization_id, playbook_id, project_id, template_id, project_slug,
+              template_slug, idempotency_key, fingerprint, payload, accepted_at, stream_epoch, stream_sequence)
+    ON dead_letters TO runlatch_worker;
+
 -- Replay makes runs, and dead letters of what is in a raw message.
-GRANT INSERT ON runs, dead_letters TO runlatch_operator;
+GRANT INSERT ON runs TO runlatch_operator;
+GRANT INSERT (identity, reason, detail, run_id, organization_id, playbook_id, project_id, template_id, project_slug,
+              template_slug, idempotency_key, fingerprint, payload, accepted_at, stream_epoch, stream_sequence, origin_id)
+    ON dead_letters TO runlatch_operator;
 GRANT UPDATE (status, replayed_run_id, replayed_key, replayed_runs) ON dead_letters TO runlatch_operator;
 GRANT SELECT, INSERT ON audit_acknowledgements TO runlatch_operator;

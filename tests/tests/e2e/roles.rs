@@ -34,6 +34,7 @@ const FORBIDDEN: &[(Role, &[&str])] = &[
             "SELECT payload FROM dead_letters",
             "UPDATE dead_letters SET payload = ''",
             "DELETE FROM dead_letters",
+            "INSERT INTO dead_letters (status, closed_at, closed_by) VALUES ('discarded', now(), 'somebody else')",
             "SELECT * FROM settled_sequences",
             "UPDATE settled_sequences SET created = 0",
             "DELETE FROM settled_sequences",
@@ -52,6 +53,7 @@ const FORBIDDEN: &[(Role, &[&str])] = &[
             "UPDATE dead_letters SET payload = ''",
             "UPDATE dead_letters SET closed_by = 'somebody else'",
             "DELETE FROM dead_letters",
+            "INSERT INTO dead_letters (status, closed_at, closed_by) VALUES ('discarded', now(), 'somebody else')",
             "SELECT compact_settled_sequences(1)",
             "DELETE FROM audit_acknowledgements",
             "DELETE FROM organizations",
@@ -68,8 +70,13 @@ const FORBIDDEN: &[(Role, &[&str])] = &[
 const GRANTED: &[&str] = &[
     "runlatch_gateway SELECT kill_switches organizations playbooks projects templates webhook_secrets",
     "runlatch_operator DELETE kill_switches",
-    "runlatch_operator INSERT audit_acknowledgements dead_letters kill_switches organizations playbooks projects runs \
-     templates webhook_secrets",
+    "runlatch_operator INSERT audit_acknowledgements dead_letters.accepted_at dead_letters.detail \
+     dead_letters.fingerprint dead_letters.idempotency_key dead_letters.identity \
+     dead_letters.organization_id dead_letters.origin_id dead_letters.payload dead_letters.playbook_id \
+     dead_letters.project_id dead_letters.project_slug dead_letters.reason dead_letters.run_id \
+     dead_letters.stream_epoch dead_letters.stream_sequence dead_letters.template_id \
+     dead_letters.template_slug kill_switches organizations playbooks projects runs templates \
+     webhook_secrets",
     "runlatch_operator SELECT audit_acknowledgements dead_letters kill_switches organizations playbooks projects \
      refinery_schema_history runs settled_sequences suspect_messages templates webhook_secrets",
     "runlatch_operator UPDATE dead_letters.replayed_key dead_letters.replayed_run_id dead_letters.replayed_runs \
@@ -78,7 +85,11 @@ const GRANTED: &[&str] = &[
      templates.slug webhook_secrets.revoked_at",
     "runlatch_worker DELETE suspect_messages",
     "runlatch_worker EXECUTE compact_settled_sequences",
-    "runlatch_worker INSERT dead_letters runs settled_sequences suspect_messages",
+    "runlatch_worker INSERT dead_letters.accepted_at dead_letters.detail dead_letters.fingerprint \
+     dead_letters.idempotency_key dead_letters.identity dead_letters.organization_id dead_letters.payload \
+     dead_letters.playbook_id dead_letters.project_id dead_letters.project_slug dead_letters.reason \
+     dead_letters.run_id dead_letters.stream_epoch dead_letters.stream_sequence dead_letters.template_id \
+     dead_letters.template_slug runs settled_sequences suspect_messages",
     "runlatch_worker SELECT dead_letters.identity dead_letters.reason playbooks.id playbooks.organization_id \
      projects.id projects.organization_id runs.fingerprint runs.id suspect_messages templates.id \
      templates.organization_id",
