@@ -23,6 +23,7 @@ mod database;
 mod decode;
 mod health;
 mod insert;
+mod known;
 mod lookup;
 mod message;
 mod metrics;

@@ -21,7 +21,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{config::Config, database::Database, metrics::Metrics, stream};
+use crate::{config::Config, database::Database, known::make_known, metrics::Metrics, stream};
 
 /// How often the stream is looked at while all is well: refreshes the gauge of waiting time.
 const LOOK: Duration = Duration::from_secs(2);
@@ -104,6 +104,9 @@ impl Queue {
         loop {
             match self.attach(last).await {
                 Ok(attached) => {
+                    if last.is_none_or(|last| last.epoch != attached.epoch) {
+                        make_known(attached.epoch, &self.database);
+                    }
                     last = Some(attached);
                     self.set_trouble(None);
                     self.attached.send_replace(last);

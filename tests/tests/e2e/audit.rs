@@ -243,6 +243,25 @@ async fn loud_about_what_does_not_add_up() {
     let (code, text) = audited.run(&[]).await;
     assert!(code == 0 && text.ends_with("everything adds up\n"), "{text}");
 
+    // Another, of which nothing was settled yet.
+    let epoch = audited.epoch().await;
+    let known = format!("SELECT FROM settled_sequences WHERE stream_epoch = {epoch}");
+    eventually("it is known", async || (audited.superuser.execute(&known, &[]).await.expect("rows") > 0).then_some(()))
+        .await;
+    audited.stop_workers().await;
+    eventually("it takes a delivery", async || (world.send(deploy.delivery("z")).await.status == 202).then_some(()))
+        .await;
+    audited.jetstream.delete_stream(STREAM).await.expect("deleted");
+    audited.start_workers().await;
+    eventually("there is another", async || {
+        let (code, text) = audited.run(&["--epoch", "current", "--json"]).await;
+        (code == 0 && !text.contains(&epoch)).then_some(())
+    })
+    .await;
+    audited
+        .violated(&[], &format!("epoch {epoch}: that stream is gone. Settled up to 0; what came after nobody knows"))
+        .await;
+
     // Who cannot look says so, and neither the one nor the other.
     let (code, text) = audited.run(&["--epoch", "12"]).await;
     assert!(code == 69 && text.contains("nothing is recorded of a stream with that epoch"), "{text}");

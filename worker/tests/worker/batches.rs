@@ -46,7 +46,11 @@ async fn a_delivery_that_postgres_refuses_does_not_fail_the_other_255() {
     run(&world).await;
     assert_eq!(world.settled().await, (255, 0, 1));
     assert_eq!(world.count("SELECT count(*) FROM runs").await, 255);
-    assert_eq!(world.count("SELECT count(*) FROM settled_sequences").await, 1, "all in one transaction");
+    assert_eq!(
+        world.count("SELECT count(*) FROM settled_sequences WHERE NOT isempty(sequences)").await,
+        1,
+        "all in one transaction"
+    );
     let row = world.database.query_one("SELECT reason, detail, payload, idempotency_key FROM dead_letters", &[]);
     let row = row.await.expect("one dead letter");
     assert_eq!(row.get::<_, &str>(0), "data_refused");
@@ -72,7 +76,11 @@ async fn within_a_batch_and_across_batches_the_first_of_a_key_wins() {
     world.publish(std::slice::from_ref(&a)).await;
     run(&world).await;
     assert_eq!(world.settled().await, (2, 2, 2));
-    assert_eq!(world.count("SELECT count(*) FROM settled_sequences").await, 1, "it was one batch");
+    assert_eq!(
+        world.count("SELECT count(*) FROM settled_sequences WHERE NOT isempty(sequences)").await,
+        1,
+        "it was one batch"
+    );
     // And in another batch.
     world.publish(&[b, a]).await;
     world.drained().await;

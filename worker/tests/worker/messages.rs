@@ -69,7 +69,7 @@ async fn a_message_that_came_back_is_tried_alone_and_then_forgotten() {
     world.drained().await;
     assert_eq!(world.settled().await, (2, 0, 0));
     assert_eq!(
-        world.count("SELECT count(*) FROM settled_sequences").await,
+        world.count("SELECT count(*) FROM settled_sequences WHERE NOT isempty(sequences)").await,
         2,
         "the suspect had a transaction of its own"
     );

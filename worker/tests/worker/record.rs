@@ -57,7 +57,7 @@ async fn rows_are_merged_and_say_the_same() {
         if index % 10 == 0 {
             // In one snapshot: each run has its count, and each count its sequence.
             let sql = "SELECT (SELECT count(*) FROM runs) = sum(created)
-                          AND sum(created) = (SELECT sum(upper(r) - lower(r)) FROM unnest(range_agg(sequences)) AS r)
+                          AND sum(created) = (SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(range_agg(sequences)) AS r)
                        FROM settled_sequences HAVING count(*) > 0";
             let adds_up = observer.query_opt(sql, &[]).await.expect("rows").is_none_or(|row| row.get(0));
             assert!(adds_up, "after {index}");

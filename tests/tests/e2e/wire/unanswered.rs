@@ -15,6 +15,8 @@ async fn merging_goes_on() {
     let superuser = world.stack.database_url(Role::Superuser);
     let (locker, connection) = tokio_postgres::connect(&superuser, tokio_postgres::NoTls).await.expect("connects");
     tokio::spawn(connection);
+    let known = async || (world.count("settled_sequences").await == 1).then_some(());
+    eventually("the worker has made the stream known", known).await;
     locker.batch_execute("BEGIN; LOCK TABLE settled_sequences").await.expect("locked");
     eventually("a merge waits", async || {
         // Nothing else asks for that table: nothing has been sent yet.
@@ -32,7 +34,7 @@ async fn merging_goes_on() {
         world.send(deploy.delivery(key)).await.created();
         world.settled().await;
     }
-    eventually("the two rows are merged", async || (world.count("settled_sequences").await == 1).then_some(())).await;
+    eventually("their rows are merged", known).await;
     world.end().await;
 }
 
