@@ -34,7 +34,7 @@ pub(crate) async fn run(audit: Audit, url: Option<&str>) -> Result<(), Error> {
     let servers = nats::parse(audit.nats_url.as_deref())?;
     // A monitor must be able to tell "it does not add up" from "nobody could look".
     let unaudited = |error| match error {
-        Error::Failed(why) => Error::Unaudited(format!("nothing was audited: {why}")),
+        Error::Failed(why) | Error::Unavailable(why) => Error::Unavailable(format!("nothing was audited: {why}")),
         error => error,
     };
     let findings = async {

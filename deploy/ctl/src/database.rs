@@ -36,8 +36,8 @@ pub(crate) async fn connect(url: Option<&str>) -> Result<Client, Error> {
     }
     config.application_name("runlatch");
     let (client, connection) = config.connect(NoTls).await.map_err(|error| match error.as_db_error() {
-        Some(_) => Error::Failed(format!("{} does not let us in: {}", place(&config), describe(&error))),
-        None => Error::Failed(format!("cannot reach {}: {}", place(&config), describe(&error))),
+        Some(_) => Error::Unavailable(format!("{} does not let us in: {}", place(&config), describe(&error))),
+        None => Error::Unavailable(format!("cannot reach {}: {}", place(&config), describe(&error))),
     })?;
     // Ends with the client. Its error is also that of the query it interrupts, which says it.
     tokio::spawn(connection);

@@ -14,7 +14,7 @@ use crate::{Error, output::say};
     after_help = "The stack is private: gateways, workers, PostgreSQL, Redis and NATS of its own on free ports of \
 127.0.0.1, gone when the drill is over. DATABASE_URL and the like are not looked at. Needs runlatch-gateway and \
 runlatch-worker beside this program, and the three servers installed.\n\nExit codes: 0, nothing is violated; 1, \
-something is, or the drill could not be held; 64, bad usage."
+something is; 69, the drill could not be held; 64, bad usage."
 )]
 pub(crate) struct Args {
     /// Deliveries to throw; duplicates and conflicting reuses are among them.
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Error> {
     terminal.line(&format!("seed {}: {} deliveries", drill.seed, drill.deliveries));
     let verdict = hold(&drill, args.sabotage, &terminal).await;
     terminal.clear();
-    let verdict = verdict.map_err(|error| Error::Failed(format!("the drill could not be held: {error:#}")))?;
+    let verdict = verdict.map_err(|error| Error::Unavailable(format!("the drill could not be held: {error:#}")))?;
     show(&drill, &verdict, args.json)?;
     if verdict.is_clean() {
         return Ok(());

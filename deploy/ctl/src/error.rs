@@ -12,12 +12,13 @@ pub enum Error {
     /// The file or the stdin that was given to be read is not what it should be: one line for each problem.
     #[error("{}", .0.join("\n"))]
     Input(Vec<String>),
-    /// Everything else: the command was understood, and could not be done.
+    /// The command was understood, and what it was asked for is not so, or not to be had.
     #[error("{0}")]
     Failed(String),
-    /// An audit that could not be made: it says nothing, neither well nor ill.
+    /// A server that it takes cannot be reached, or does not do its work. Says nothing of what was asked, neither well nor
+    /// ill.
     #[error("{0}")]
-    Unaudited(String),
+    Unavailable(String),
 }
 
 impl Error {
@@ -27,7 +28,7 @@ impl Error {
             Self::Usage(_) => 64,
             Self::Input(_) => 65,
             Self::Failed(_) => 1,
-            Self::Unaudited(_) => 69,
+            Self::Unavailable(_) => 69,
         }
     }
 }
@@ -72,7 +73,12 @@ impl From<clap::Error> for Error {
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Failed(describe(&error))
+        // At fault is what was to be written, or another transaction that was in the way: the session goes on.
+        let by_itself = error.code().is_some_and(|code| {
+            let (code, class) = (code.code(), &code.code()[..2]);
+            ["22", "23", "40", "P0"].contains(&class) || ["54001", "55P03"].contains(&code)
+        });
+        if by_itself { Self::Failed(describe(&error)) } else { Self::Unavailable(describe(&error)) }
     }
 }
 
@@ -90,6 +96,7 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
         SqlState::INSUFFICIENT_PRIVILEGE => {
             "; DATABASE_URL must log in with the role runlatch_operator, for `migrate` as the database's owner"
         }
+        SqlState::LOCK_NOT_AVAILABLE => "; somebody else is at work on it: try again",
         _ => "",
     };
     format!("Postgres: {} (SQLSTATE {}){advice}", error.message(), error.code().code())

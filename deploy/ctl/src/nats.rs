@@ -33,6 +33,6 @@ pub(crate) async fn connect(Servers(servers): Servers) -> Result<jetstream::Cont
         .request_timeout(Some(PATIENCE))
         .connect(servers)
         .await
-        .map_err(|error| Error::Failed(format!("cannot reach NATS at {}: {}", places.join(", "), error.kind())))?;
+        .map_err(|error| Error::Unavailable(format!("cannot reach NATS at {}: {}", places.join(", "), error.kind())))?;
     Ok(jetstream::ContextBuilder::new().timeout(PATIENCE).build(client))
 }

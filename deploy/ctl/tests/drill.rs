@@ -35,6 +35,12 @@ fn it_kills_everything_and_finds_nothing_wrong_and_leaves_configured_servers_alo
 }
 
 #[test]
+fn one_that_cannot_be_held_is_69() {
+    let error = start(&[("PATH", "/nowhere")], &["drill", "--deliveries", "100"], b"").outcome().failed(69);
+    assert!(error.contains("the drill could not be held: "), "{error}");
+}
+
+#[test]
 fn a_violation_is_1_and_named() {
     let path = std::env::var("PATH").unwrap();
     let args = ["drill", "--deliveries", "200", "--kill", "none", "--seed", "5", "--sabotage", "lose"];

@@ -108,12 +108,12 @@ fn what_cannot_be_reached_is_named_without_the_password() {
         &["dead-letters", "discard", ID, "--yes"],
     ];
     for args in commands {
-        let error = run(args).failed(1);
+        let error = run(args).failed(69);
         assert!(error.contains("cannot reach Postgres at 127.0.0.1:1: ") && error.contains("refused"), "{error}");
         assert!(!error.contains("canary") && error.lines().count() == 1, "{error}");
     }
     let hosts = "host=127.0.0.1,127.0.0.2 port=1,2 password=canary user=op";
-    let error = start(&[("DATABASE_URL", hosts)], &["migrate"], b"").outcome().failed(1);
+    let error = start(&[("DATABASE_URL", hosts)], &["migrate"], b"").outcome().failed(69);
     assert!(error.contains("Postgres at 127.0.0.1:1, 127.0.0.2:2"), "{error}");
 }
 
@@ -123,7 +123,7 @@ fn an_audit_that_cannot_be_made_is_69() {
     let error = run(&["audit", "--nats-url", "nats://user:canary@127.0.0.1:1"]).failed(69);
     assert!(error.contains("nothing was audited: cannot reach Postgres at 127.0.0.1:1"), "{error}");
     let acknowledge = ["audit", "acknowledge", "1", "--note", "x", "--nats-url", "nats://user:canary@127.0.0.1:1"];
-    let error = run(&acknowledge).failed(1);
+    let error = run(&acknowledge).failed(69);
     assert!(error.contains("cannot reach NATS at 127.0.0.1:1") && !error.contains("canary"), "{error}");
 }
 
@@ -131,7 +131,7 @@ fn an_audit_that_cannot_be_made_is_69() {
 async fn a_login_that_is_refused_is_named_without_the_password() {
     let database = crate::database::Database::migrated().await;
     let url = database.url.replace("canary-password", "canary-wrong");
-    let error = start(&[("DATABASE_URL", &url)], &["kill-switch", "on"], b"").outcome().failed(1);
+    let error = start(&[("DATABASE_URL", &url)], &["kill-switch", "on"], b"").outcome().failed(69);
     assert!(error.contains("does not let us in") && error.contains("SQLSTATE 28P01"), "{error}");
     assert!(!error.contains("canary"), "{error}");
 }
@@ -140,10 +140,10 @@ async fn a_login_that_is_refused_is_named_without_the_password() {
 async fn a_database_without_a_schema_says_what_to_do() {
     let database = crate::database::Database::empty().await;
     for args in [["kill-switch", "on"].as_slice(), &["secret", "list", "a/b"]] {
-        let error = database.run(args).failed(1);
+        let error = database.run(args).failed(69);
         assert!(error.contains("run `runlatch migrate`"), "{error}");
     }
-    assert!(database.apply("[organizations.acme]").failed(1).contains("run `runlatch migrate`"));
+    assert!(database.apply("[organizations.acme]").failed(69).contains("run `runlatch migrate`"));
 }
 
 #[test]
