@@ -9,6 +9,10 @@ use crate::{Error, error::describe};
 /// How long a server may take to answer the first connection, where the URL does not say it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What this program has locked workers may wait for, and after 30 s they stop pulling. So it keeps a lock no longer than
+/// this while it does nothing (it may be frozen, or cut off), nor while it waits for a lock that another has.
+const BOUNDS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'";
+
 /// First half of this program's advisory locks, so that they are nobody else's: "rlch" in ASCII.
 const LOCKS: i32 = 0x726c_6368;
 
@@ -28,8 +32,15 @@ impl Lock {
     }
 }
 
-/// Connects to the database that the operator named.
+/// Connects to the database that the operator named. What is locked there is locked for a bounded time.
 pub(crate) async fn connect(url: Option<&str>) -> Result<Client, Error> {
+    let client = connect_as_owner(url).await?;
+    client.batch_execute(BOUNDS).await?;
+    Ok(client)
+}
+
+/// Connects to change the schema, for which there is all the time it takes.
+pub(crate) async fn connect_as_owner(url: Option<&str>) -> Result<Client, Error> {
     let mut config = parse(url)?;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);

@@ -35,7 +35,7 @@ use cli::{CatalogCommand, Command, SecretCommand};
 pub async fn run(cli: Cli) -> Result<(), Error> {
     let url = cli.database_url.as_deref();
     match cli.command {
-        Command::Migrate => migrate::run(&mut database::connect(url).await?).await,
+        Command::Migrate => migrate::run(&mut database::connect_as_owner(url).await?).await,
         Command::Catalog(CatalogCommand::Apply { file, dry_run }) => {
             let wanted = catalog::read(&file)?;
             catalog::apply(&mut database::connect(url).await?, &wanted, dry_run).await
