@@ -24,12 +24,9 @@ use crate::{Error, database, nats};
 
 pub(crate) async fn run(audit: Audit, url: Option<&str>) -> Result<(), Error> {
     if let Some(AuditCommand::Acknowledge { epoch, sequences, note }) = &audit.command {
-        if sequences.is_none() {
-            let servers = nats::parse(audit.nats_url.as_deref())?;
-            acknowledge::refuse_current(&nats::connect(servers).await?, *epoch).await?;
-        }
+        let nats = nats::connect(nats::parse(audit.nats_url.as_deref())?).await?;
         let client = database::connect(url).await?;
-        return acknowledge::acknowledge(&client, *epoch, sequences.as_ref(), note).await;
+        return acknowledge::acknowledge(&client, &nats, *epoch, sequences.as_ref(), note).await;
     }
     let servers = nats::parse(audit.nats_url.as_deref())?;
     // A monitor must be able to tell "it does not add up" from "nobody could look".

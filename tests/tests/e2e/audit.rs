@@ -213,6 +213,11 @@ async fn loud_about_what_does_not_add_up() {
     assert_eq!(audited.run(&acknowledge("10-11")).await.0, 0);
     let found = audited.adds_up(&[]).await;
     assert_eq!((found["acknowledged"].as_i64(), found["settled"].as_i64()), (Some(3), Some(8)));
+    // What is still to come cannot be acknowledged, nor what never was.
+    let (code, text) = audited.run(&acknowledge("10-12")).await;
+    assert!(code == 1 && text.contains("is known up to 11, and not up to 12"), "{text}");
+    let (code, text) = audited.run(&["acknowledge", "12", "1-2", "--note", "mistyped"]).await;
+    assert!(code == 1 && text.contains("nothing is recorded of a stream with that epoch"), "{text}");
     let (code, text) = audited.run(&["acknowledge", &epoch, "--note", "all of it"]).await;
     assert!(code == 1 && text.contains("name the sequences"), "{text}");
 
@@ -237,6 +242,9 @@ async fn loud_about_what_does_not_add_up() {
     audited.violated(&["--epoch", &epoch], "that stream is gone").await;
     audited.sql("UPDATE settled_sequences SET sequences = sequences - '{[5,6)}'").await;
     audited.violated(&[], "1 messages before it were not: 5; ").await;
+    let beyond = (lying + 1).to_string();
+    let (code, text) = audited.run(&["acknowledge", &epoch, &beyond, "--note", "not of it"]).await;
+    assert!(code == 1 && text.contains(&format!("is known up to {lying}, and not up to ")), "{text}");
     let (code, text) = audited.run(&["acknowledge", &epoch, "--note", "every sender has sent again"]).await;
     assert!(code == 0 && text.contains("acknowledged: the stream of epoch"), "{text}");
     audited.adds_up(&["--count-runs"]).await;

@@ -6,25 +6,21 @@ use tokio_postgres::Client;
 use super::{ranges::Ranges, stream::Seen};
 use crate::{Error, output::say};
 
-/// Who acknowledges the whole of the stream that is there would never hear of it again.
-pub(super) async fn refuse_current(nats: &Context, epoch: i64) -> Result<(), Error> {
-    match Seen::look(nats).await? {
-        Some(seen) if seen.epoch == epoch => {
-            Err(Error::Failed(format!("epoch {epoch} is that of the stream that is there: name the sequences")))
-        }
-        _ => Ok(()),
-    }
-}
+const UNKNOWN: &str = "nothing is recorded of a stream with that epoch";
 
 pub(super) async fn acknowledge(
     client: &Client,
+    nats: &Context,
     epoch: i64,
     sequences: Option<&Ranges>,
     note: &str,
 ) -> Result<(), Error> {
-    let known = "SELECT EXISTS (SELECT FROM settled_sequences WHERE stream_epoch = $1)";
-    if sequences.is_none() && !client.query_one(known, &[&epoch]).await?.get::<_, bool>(0) {
-        return Err(Error::Failed("nothing is recorded of a stream with that epoch".to_owned()));
+    // What is acknowledged is never heard of again: so nothing that is still to come.
+    let last = last(client, nats, epoch, sequences.is_none()).await?;
+    if let Some(beyond) = sequences.and_then(Ranges::last).filter(|beyond| *beyond > last) {
+        return Err(Error::Failed(format!(
+            "the stream of epoch {epoch} is known up to {last}, and not up to {beyond}"
+        )));
     }
     // Of a stream as a whole: 1 without end.
     let (firsts, lasts) = sequences.map_or((vec![1], vec![None]), |sequences| {
@@ -39,4 +35,20 @@ pub(super) async fn acknowledge(
         Some(sequences) => say(&format!("acknowledged of epoch {epoch}: {sequences}")),
         None => say(&format!("acknowledged: the stream of epoch {epoch}")),
     }
+}
+
+/// The last sequence of the stream that is there, or the last that was settled of one that was lost.
+async fn last(client: &Client, nats: &Context, epoch: i64, whole: bool) -> Result<i64, Error> {
+    if let Some(seen) = Seen::look(nats).await?.filter(|seen| seen.epoch == epoch) {
+        if whole {
+            return Err(Error::Failed(format!(
+                "epoch {epoch} is that of the stream that is there: name the sequences"
+            )));
+        }
+        return Ok(seen.last);
+    }
+    let settled =
+        "SELECT count(*) > 0, coalesce(max(upper(sequences)) - 1, 0) FROM settled_sequences WHERE stream_epoch = $1";
+    let row = client.query_one(settled, &[&epoch]).await?;
+    if row.get(0) { Ok(row.get(1)) } else { Err(Error::Failed(UNKNOWN.to_owned())) }
 }

@@ -21,6 +21,11 @@ impl Ranges {
         self.0.is_empty()
     }
 
+    /// The highest.
+    pub(super) fn last(&self) -> Option<i64> {
+        self.0.last().map(|(_, last)| *last)
+    }
+
     /// How many sequences there are in it.
     pub(super) fn count(&self) -> i64 {
         self.0.iter().map(|(first, last)| last - first + 1).sum()
