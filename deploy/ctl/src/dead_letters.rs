@@ -45,8 +45,9 @@ pub(crate) async fn run(command: DeadLettersCommand, url: Option<&str>) -> Resul
                 return Err(Error::Usage("--key is for one dead letter: name it by its id".to_owned()));
             }
             let mut client = database::connect(url).await?;
+            let report = report::Report::new(report::Manner { dry_run, json }, chosen.limit());
             let ids = chosen.ids(&client).await?;
-            replay::replay(&mut client, &ids, key.as_ref(), report::Manner { dry_run, json }).await
+            replay::replay(&mut client, &ids, key.as_ref(), dry_run, report).await
         }
         DeadLettersCommand::Discard { which, yes, dry_run, json } => {
             let chosen = select::Chosen::new(which)?;
@@ -56,8 +57,9 @@ pub(crate) async fn run(command: DeadLettersCommand, url: Option<&str>) -> Resul
                 ));
             }
             let client = database::connect(url).await?;
+            let report = report::Report::new(report::Manner { dry_run, json }, chosen.limit());
             let ids = chosen.ids(&client).await?;
-            discard::discard(&client, &ids, report::Manner { dry_run, json }).await
+            discard::discard(&client, &ids, dry_run, report).await
         }
     }
 }

@@ -48,6 +48,12 @@ impl Running {
         self.0.wait().unwrap();
     }
 
+    /// Stops it in the midst of what it does.
+    pub(crate) fn freeze(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.0.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    }
+
     pub(crate) fn outcome(self) -> Outcome {
         let output = self.0.wait_with_output().unwrap();
         Outcome {

@@ -339,6 +339,97 @@ async fn it_never_waits_in_a_circle() {
     assert_eq!(database.query("SELECT count(*) FROM runs").await, "3");
 }
 
+/// A replay that does not go on while it has runs locked would in the end stop all workers.
+#[tokio::test]
+async fn one_that_hangs_lets_go() {
+    let database = catalog().await;
+    let playbook = Playbook::of(&database, "acme").await;
+    let text = payload("one");
+    let mut both = ["a", "b"].map(|key| playbook.delivery(key, Selector::default(), &text));
+    both.sort_by_key(|delivery| delivery.run_id);
+    let [first, second] = &both;
+    let id = bury_message(&database, Reason::PoisonMessage, &message(&both)).await;
+    let rival = connect(&database.login("runlatch_worker").await).await;
+    rival.batch_execute("BEGIN").await.unwrap();
+    insert_run(&rival, second).await;
+    // It has inserted the first.
+    let replay = database.start(&["dead-letters", "replay", &id], "");
+    waiting(&database, "1").await;
+    replay.freeze();
+    rival.batch_execute("COMMIT").await.unwrap();
+    // As long as a worker's statement may take.
+    rival.batch_execute("SET statement_timeout = '30s'").await.unwrap();
+    insert_run(&rival, first).await;
+    replay.kill();
+    assert_eq!(database.query(OPEN).await, "1");
+
+    // Nor does it keep them while it waits for what another has locked and does not let go.
+    database.query("TRUNCATE runs").await;
+    rival.batch_execute("BEGIN").await.unwrap();
+    insert_run(&rival, second).await;
+    let (code, lines) = json(&database, &["replay", &id]);
+    assert_eq!((code, &lines[0]["ending"]), (1, &"unchanged".into()), "{lines:?}");
+    assert!(lines[0]["detail"].as_str().unwrap().ends_with("somebody else is at work on it: try again"), "{lines:?}");
+    rival.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(ending(&database, &["replay", &id]).0, 0);
+}
+
+/// One that cannot be done keeps none of the others back; a server that is gone does, and that is told apart.
+#[tokio::test]
+async fn each_is_tried_until_the_server_goes() {
+    let database = catalog().await;
+    let playbook = Playbook::of(&database, "acme").await;
+    let text = payload("one");
+    let mut ids = vec!["00000000-0000-4000-8000-000000000000".to_owned()];
+    for key in ["altered", "good", "blocked", "after"] {
+        let delivery = playbook.delivery(key, Selector::default(), &text);
+        ids.push(bury(&database, Reason::TargetNotFound, &delivery).await);
+    }
+    let [unknown, altered, good, blocked, after] = ids.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
+        panic!("five")
+    };
+    database.query(&format!("UPDATE dead_letters SET project_slug = 'No slug' WHERE id = '{altered}'")).await;
+
+    let told = database.run(&["dead-letters", "replay", unknown, altered, good]);
+    assert_eq!((told.code, told.stderr.as_str()), (1, "runlatch: 2 of 3 could not be done\n"), "{told:?}");
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    assert!(lines[0].contains("left as it is: there is no dead letter"), "{lines:?}");
+    assert!(lines[1].contains("left as it is: ") && lines[1].contains("altered by hand?"), "{lines:?}");
+    assert!(lines[2].contains("replayed: run "), "{lines:?}");
+    let told = database.run(&["dead-letters", "discard", unknown, good, "--yes"]);
+    assert_eq!((told.code, told.stderr.as_str()), (1, "runlatch: 2 of 2 could not be done\n"), "{told:?}");
+    let all = database.run(&["dead-letters", "replay", "--all", "--reason", "target_not_found", "--limit", "1"]);
+    assert!(all.code == 1 && all.stderr.contains("to get at those behind them"), "{all:?}");
+
+    let admin = database.admin().await;
+    admin.batch_execute("BEGIN").await.unwrap();
+    admin.execute("SELECT FROM dead_letters WHERE idempotency_key = 'blocked' FOR UPDATE", &[]).await.unwrap();
+    let replay = database.start(&["dead-letters", "replay", good, blocked, after], "");
+    waiting(&database, "1").await;
+    database.query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted").await;
+    let told = replay.outcome();
+    assert_eq!((told.code, told.stdout.lines().count()), (69, 1), "{told:?}");
+    assert!(told.stderr.contains("; 1 were seen to, and 0 of them could not be done"), "{told:?}");
+    admin.batch_execute("ROLLBACK").await.unwrap();
+    database.run(&["dead-letters", "replay", good, blocked, after]).ok();
+}
+
+/// A script that is shown a part of them believes it is all.
+#[tokio::test]
+async fn as_json_all_are_listed() {
+    let database = catalog().await;
+    let rows = "INSERT INTO dead_letters (identity, reason, detail, payload, stream_epoch, stream_sequence)
+                SELECT int4send(i), 'poison_message', '', '', 1, 1 FROM generate_series(1, 101) AS i";
+    database.query(rows).await;
+    let lines = |args: &[&str]| {
+        let told = database.run(&[&["dead-letters", "list"], args].concat());
+        (told.stdout.lines().count(), told.stderr.contains("there are more than these"))
+    };
+    assert_eq!(lines(&[]), (101, true), "a line of headings");
+    assert_eq!(lines(&["--json"]), (101, false));
+    assert_eq!(lines(&["--json", "--limit", "5"]), (5, true));
+}
+
 /// Until so many sessions wait for a lock.
 async fn waiting(database: &Database, count: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -17,9 +17,9 @@ pub(crate) enum DeadLettersCommand {
         /// Those in this state.
         #[arg(long, default_value = "open")]
         status: Status,
-        /// How many at most.
-        #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-        limit: u32,
+        /// How many at most. Without it 100, as JSON all.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
         /// One JSON object a line, for scripts.
         #[arg(long)]
         json: bool,
@@ -133,8 +133,12 @@ By reason:
   malformed_message     read again, by this version of runlatch: each delivery in the message becomes a run, is found to
   poison_message        have one, or gets a dead letter of its own. What killed workers may kill this command: harmless
 
+A playbook that is disabled and a kill switch that is on refuse deliveries; these were accepted before, and whoever replays one
+decides. So neither is looked at. --dry-run tries each as if there were no others: of two under one key it says that both would be
+replayed, where in earnest the second stays open.
+
 Each is closed in the transaction that makes its run, so it may be interrupted and repeated at any point. Exit code 1 where any
-stays open.";
+stays open, 69 where Postgres does not do its work.";
 
 const DISCARD_HELP: &str = "\
 The payload is erased; what it was, why it was buried, who gave it up and when stays, and a redelivery of the same still settles. \

@@ -20,17 +20,22 @@ use crate::{
 /// Keys may be longer; here they are to be recognised, not copied.
 const KEY: usize = 32;
 
+/// How many lines are shown to people who did not say.
+const SCREEN: u32 = 100;
+
 pub(super) async fn list(
     client: &Client,
     filter: &Filter,
     status: Status,
-    limit: u32,
+    limit: Option<u32>,
     json: bool,
 ) -> Result<(), Error> {
     let filter = filter.parameters(client).await?;
     let status = status.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    // A script that sees a part of them believes it is all.
+    let limit = limit.or((!json).then_some(SCREEN));
     // One more than is shown tells whether there are more.
-    let most = i64::from(limit) + 1;
+    let most = limit.map(|limit| i64::from(limit) + 1);
     let sql = format!(
         "{} WHERE {FILTER} AND ($5 = 'all' OR d.status = $5) ORDER BY d.created_at DESC, d.id LIMIT $6",
         Summary::select()
@@ -38,7 +43,8 @@ pub(super) async fn list(
     let more: [&(dyn ToSql + Sync); 2] = [&status, &most];
     let parameters: Vec<_> = filter.all().into_iter().chain(more).collect();
     let rows = client.query(&sql, &parameters).await?;
-    let letters: Vec<Summary> = rows.iter().take(limit as usize).map(Summary::from).collect();
+    let letters: Vec<Summary> =
+        rows.iter().take(limit.map_or(usize::MAX, |limit| limit as usize)).map(Summary::from).collect();
     if json {
         letters.iter().try_for_each(json_line)?;
     } else if !letters.is_empty() {
@@ -46,7 +52,7 @@ pub(super) async fn list(
         table(["ID", "AGE", "REASON", "PLAYBOOK", "KEY", "STATE"], &cells).iter().try_for_each(|line| say(line))?;
     }
     if rows.len() > letters.len() {
-        remark(&format!("there are more than these {limit}: narrow it down, or raise --limit"));
+        remark(&format!("there are more than these {}: narrow it down, or raise --limit", letters.len()));
     }
     match (letters.len(), json) {
         (0, _) => remark("no dead letters"),

@@ -12,7 +12,7 @@ use super::{
     attempt::{Attempt, attempt, there},
     letter::Letter,
     message,
-    report::{Ending, Manner, Report},
+    report::{CameTo, Ending, Report},
 };
 use crate::Error;
 
@@ -40,26 +40,35 @@ pub(super) async fn replay(
     client: &mut Client,
     ids: &[Uuid],
     key: Option<&IdempotencyKey>,
-    manner: Manner,
+    dry_run: bool,
+    mut report: Report,
 ) -> Result<(), Error> {
-    let mut report = Report::new(manner);
     for id in ids {
-        let mut transaction = client.transaction().await?;
-        let letter = Letter::lock(&transaction, *id).await?;
-        let replay = one(&mut transaction, &letter, key).await?;
-        if replay.ending == Ending::Replayed {
-            let run = replay.runs.first().filter(|_| replay.runs.len() == 1).map(|run| run.0);
-            let key = key.map(IdempotencyKey::as_str);
-            transaction.execute(CLOSE, &[&letter.id, &run, &key, &replay.created]).await?;
-        }
-        if manner.dry_run {
-            transaction.rollback().await?;
-        } else {
-            transaction.commit().await?;
-        }
-        report.tell(*id, replay.ending, replay.detail, replay.runs)?;
+        report.tell(*id, transaction(client, *id, key, dry_run).await)?;
     }
     report.end()
+}
+
+async fn transaction(
+    client: &mut Client,
+    id: Uuid,
+    key: Option<&IdempotencyKey>,
+    dry_run: bool,
+) -> Result<CameTo, Error> {
+    let mut transaction = client.transaction().await?;
+    let letter = Letter::lock(&transaction, id).await?;
+    let replay = one(&mut transaction, &letter, key).await?;
+    if replay.ending == Ending::Replayed {
+        let run = replay.runs.first().filter(|_| replay.runs.len() == 1).map(|run| run.0);
+        let key = key.map(IdempotencyKey::as_str);
+        transaction.execute(CLOSE, &[&letter.id, &run, &key, &replay.created]).await?;
+    }
+    if dry_run {
+        transaction.rollback().await?;
+    } else {
+        transaction.commit().await?;
+    }
+    Ok((replay.ending, replay.detail, replay.runs))
 }
 
 async fn one(

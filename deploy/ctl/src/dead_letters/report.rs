@@ -40,19 +40,40 @@ pub(super) enum Ending {
     Unchanged,
 }
 
+/// An ending, why, and the runs that are there.
+pub(super) type CameTo = (Ending, String, Vec<RunId>);
+
 /// Tells them, and counts those that could not be done.
 pub(super) struct Report {
     manner: Manner,
+    /// How many were asked for at most.
+    limit: Option<u32>,
     told: usize,
     unchanged: usize,
 }
 
 impl Report {
-    pub(super) fn new(manner: Manner) -> Self {
-        Self { manner, told: 0, unchanged: 0 }
+    pub(super) fn new(manner: Manner, limit: Option<u32>) -> Self {
+        Self { manner, limit, told: 0, unchanged: 0 }
     }
 
-    pub(super) fn tell(&mut self, id: Uuid, ending: Ending, detail: String, runs: Vec<RunId>) -> Result<(), Error> {
+    /// What was tried with one. Where that failed it is rolled back, and the next may do better.
+    ///
+    /// # Errors
+    /// Where none can do better, because it is the server that is at fault.
+    pub(super) fn tell(&mut self, id: Uuid, came_to: Result<CameTo, Error>) -> Result<(), Error> {
+        match came_to {
+            Ok((ending, detail, runs)) => self.line(id, ending, detail, runs),
+            Err(Error::Failed(why)) => self.line(id, Ending::Unchanged, why, Vec::new()),
+            Err(Error::Unavailable(why)) => Err(Error::Unavailable(format!(
+                "{why}; {} were seen to, and {} of them could not be done; it may be repeated",
+                self.told, self.unchanged
+            ))),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn line(&mut self, id: Uuid, ending: Ending, detail: String, runs: Vec<RunId>) -> Result<(), Error> {
         self.told += 1;
         self.unchanged += usize::from(ending == Ending::Unchanged);
         let line = Line { id, ending, dry_run: self.manner.dry_run, detail, runs };
@@ -65,7 +86,13 @@ impl Report {
         match (self.told, self.unchanged) {
             (0, _) => crate::remark("no open dead letters"),
             (_, 0) => {}
-            (told, unchanged) => return Err(Error::Failed(format!("{unchanged} of {told} could not be done"))),
+            (told, unchanged) => {
+                // They are the oldest, and would be the oldest again.
+                if told == unchanged && self.limit.is_some_and(|limit| told >= limit as usize) {
+                    crate::remark("all of these stay; to get at those behind them, filter, or raise --limit");
+                }
+                return Err(Error::Failed(format!("{unchanged} of {told} could not be done")));
+            }
         }
         Ok(())
     }

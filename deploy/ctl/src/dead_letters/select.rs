@@ -70,6 +70,14 @@ impl Chosen {
         matches!(self, Self::These(ids) if ids.len() == 1)
     }
 
+    /// How many at most.
+    pub(super) fn limit(&self) -> Option<u32> {
+        match self {
+            Self::These(_) => None,
+            Self::All(_, limit) => *limit,
+        }
+    }
+
     /// The named ones in the order of the arguments, or the open ones, oldest first.
     pub(super) async fn ids(self, client: &Client) -> Result<Vec<Uuid>, Error> {
         let (filter, limit) = match self {
