@@ -1,6 +1,6 @@
 //! The queue as the gateway sees it: is it there, which incarnation is it, and is there room?
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,8 @@ pub struct Queue {
     look: Arc<Notify>,
     /// Why the last message was not acknowledged, if it was not.
     trouble: Arc<Mutex<Option<&'static str>>>,
+    /// True if that was for want of an answer, and the broker has not answered anything since.
+    unanswered: Arc<AtomicBool>,
     /// Bytes that the stream may hold before intake stops.
     budget: u64,
 }
@@ -111,7 +113,8 @@ impl Queue {
             silent: false,
         });
         let statistics = client.statistics();
-        Ok(Self { client, jetstream, seen, statistics, disconnects, look, trouble: Arc::default(), budget })
+        let (trouble, unanswered) = (Arc::default(), Arc::default());
+        Ok(Self { client, jetstream, seen, statistics, disconnects, look, trouble, unanswered, budget })
     }
 
     /// Why nothing can be published now, if so.
@@ -138,8 +141,9 @@ impl Queue {
         None
     }
 
-    /// Notes the fate of a message; its reason goes to the log when it changes, not with every refusal.
+    /// Notes the fate of a message that was sent; its reason goes to the log when it changes, not with every refusal.
     pub(crate) fn note(&self, trouble: Option<&'static str>) {
+        self.unanswered.store(trouble == Some(LATE), Ordering::Relaxed);
         let mut now = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if *now != trouble {
             match trouble {
@@ -233,14 +237,19 @@ impl Queue {
                 Seen { present: false, epoch, connection, bytes: 0, messages: 0, at, silent: false }
             }
             // An answer, which says nothing about the stream. Publishing will show.
-            Ok(Err(error)) if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => return,
+            Ok(Err(error)) if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => {
+                self.unanswered.store(false, Ordering::Relaxed);
+                self.seen.send_modify(|seen| seen.silent = false);
+                return;
+            }
             // Busy, leaderless or hanging: that too is for publishing to show.
             Ok(Err(_)) | Err(_) => {
-                let silent = self.last_trouble() == Some(LATE);
+                let silent = self.unanswered.load(Ordering::Relaxed);
                 self.seen.send_modify(|seen| seen.silent = silent);
                 return;
             }
         };
+        self.unanswered.store(false, Ordering::Relaxed);
         let before = self.seen.send_replace(seen);
         if before.epoch != StreamEpoch::UNKNOWN && before.epoch != seen.epoch {
             tracing::error!(

@@ -6,6 +6,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use proto::claim::State;
 use proto::{Claim, envelope, queue};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::marker::Marks;
@@ -18,8 +19,18 @@ pub(super) async fn publish(queue: Queue, group: Vec<Item>, marks: Marks) {
     // Before the message leaves: if the stream is lost and made anew meanwhile, the marks must name the old one. A
     // mark that is too old costs one more message; one that is too new would hide a loss for ever (I3).
     let epoch = queue.epoch();
-    let fate = acknowledged(&queue, &group).await;
-    queue.note(fate.as_ref().err().copied());
+    // Subscribed before the question is asked, so that no disconnect falls between the two.
+    let mut disconnects = queue.disconnects();
+    disconnects.mark_unchanged();
+    let fate = match queue.refuses() {
+        // Not noted: what was never sent says nothing of the broker, and must not hide what the last one said that was.
+        Some(reason) => Err(reason),
+        None => {
+            let fate = acknowledged(&queue, disconnects, &group).await;
+            queue.note(fate.as_ref().err().copied());
+            fate
+        }
+    };
     if fate.is_ok() {
         ops::kill_point!(Acknowledged);
         let published = |claim| Claim { state: State::Published, epoch, ..claim };
@@ -35,13 +46,11 @@ pub(super) async fn publish(queue: Queue, group: Vec<Item>, marks: Marks) {
 
 /// Accepted means a PubAck without error and with a sequence. Anything else is ambiguous at best: the caller gets a
 /// 503 and its retry helps.
-async fn acknowledged(queue: &Queue, group: &[Item]) -> Result<PublishAck, &'static str> {
-    // Subscribed before the question is asked, so that no disconnect falls between the two.
-    let mut disconnects = queue.disconnects();
-    disconnects.mark_unchanged();
-    if let Some(reason) = queue.refuses() {
-        return Err(reason);
-    }
+async fn acknowledged(
+    queue: &Queue,
+    mut disconnects: watch::Receiver<u64>,
+    group: &[Item],
+) -> Result<PublishAck, &'static str> {
     let sent = async {
         let message = PublishMessage::build()
             .headers(headers(group.len()))

@@ -2,6 +2,7 @@
 //! claimed; what is known keeps its answer for as long as that is true.
 
 use std::fs;
+use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
 use futures_util::future::join_all;
@@ -214,5 +215,47 @@ async fn hanging() {
     world.settled().await;
     let found: Vec<_> = world.runs().await.into_iter().map(|run| run.key).collect();
     assert_eq!(found, [first, vec!["known".to_owned()]].concat());
+    world.end().await;
+}
+
+/// The same, one message at a time and with senders that never stop: those who wait for a turn when it is found out are
+/// refused too, and that is not taken for an answer of the broker.
+#[tokio::test]
+async fn hanging_under_load() {
+    let narrow = Extra::new().env("RUNLATCH_PUBLISH_TIMEOUT", "1s").env("RUNLATCH_PUBLISH_MESSAGES", "1");
+    let world = World::with(|builder| builder.gateway(narrow).worker(impatient())).await;
+    let deploy = world.playbook("acme/deploy").await;
+    let keys: Vec<_> = (0..50).map(|index| format!("k-{index:02}")).collect();
+
+    world.stack.freeze("nats").await.expect("freezes");
+    let sending = join_all(keys.iter().zip(0..).map(async |(key, index)| {
+        // One after another, so that at any moment some have not waited for a turn for long.
+        tokio::time::sleep(index * Duration::from_millis(100)).await;
+        loop {
+            let answer = world.send(deploy.delivery(key)).await;
+            if answer.status != 503 {
+                break answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }));
+    let watching = async {
+        refuses(&world, "nats: no answer").await;
+        // Until its pings are unanswered, seconds later.
+        eventually("the connection is given up", async || {
+            let (status, text) = world.ops("gateway-1", "/readyz").await;
+            assert_eq!(status, 503, "ready, although the broker hangs: {text}");
+            text.contains("nats: not connected").then_some(())
+        })
+        .await;
+        world.stack.thaw("nats").await.expect("thaws");
+    };
+    let (answers, ()) = tokio::join!(sending, watching);
+    for answer in answers {
+        assert!(matches!(answer.status, 200 | 202), "{answer:?}");
+    }
+    world.settled().await;
+    let found: Vec<_> = world.runs().await.into_iter().map(|run| run.key).collect();
+    assert_eq!(found, keys);
     world.end().await;
 }
