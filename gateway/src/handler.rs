@@ -127,7 +127,8 @@ async fn known(
     match judge(found, fingerprint, gateway.queue.epoch()) {
         Verdict::Replay(at) => Ok(Accepted::replayed(run, at)),
         Verdict::Conflict => Err(Refusal::Conflict(run)),
-        Verdict::Deferred(_) if gateway.on_redis_outage == OnRedisOutage::Reject => Err(UNCHECKED),
+        // It may be known. A refusal that is final would tell the retry of a delivery that was accepted to give up.
+        Verdict::Deferred(_) if !matches!(refusal, Refusal::Unavailable(_)) => Err(UNCHECKED),
         Verdict::New | Verdict::Help(_) | Verdict::Deferred(_) => Err(refusal),
     }
 }

@@ -58,12 +58,15 @@ async fn gone() {
     assert_eq!((known_again.run, known_again.deferred), (known.run, true));
     let known_otherwise = world.send(deploy.delivery("known").body("{}")).await.created();
     assert_eq!((known_otherwise.run, known_otherwise.deferred), (known.run, true));
+    // Were it known, its target gone since, a 422 would tell its sender to give up.
+    world.send(deploy.delivery("known").query("project=gone")).await.refused(503, "unavailable");
 
     world.stack.start("redis").await.expect("starts");
     world.keys_are_checked(&deploy).await;
     // It has forgotten all: the retry is a new one for it, and no second run.
     let late = world.send(deploy.delivery("known")).await.created();
     assert_eq!((late.run, late.deferred), (known.run, false));
+    world.send(deploy.delivery("unknown").query("project=gone")).await.refused(422, "project_not_found");
     assert_eq!(world.send(deploy.delivery("known")).await.replayed(), late);
 
     world.settled().await;
