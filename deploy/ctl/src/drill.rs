@@ -67,7 +67,20 @@ pub(crate) async fn run(args: &Args) -> Result<(), Error> {
     if verdict.is_clean() {
         return Ok(());
     }
-    Err(Error::Failed(format!("{} violations; the same again: --seed {}", verdict.violations.len(), drill.seed)))
+    Err(Error::Failed(format!(
+        "{} violations; the same again: {}",
+        verdict.violations.len(),
+        again(&drill, args.sabotage)
+    )))
+}
+
+/// The command that draws the same: the seed alone does not, as all else decides what is drawn from it.
+fn again(drill: &Drill, sabotage: Option<Sabotage>) -> String {
+    let Drill { deliveries, seed, kill, senders } = drill;
+    let kill: Vec<_> = kill.iter().map(|part| part.name()).collect();
+    let kill = if kill.is_empty() { "none".to_owned() } else { kill.join(",") };
+    let sabotage = sabotage.map(|how| format!(" --sabotage {how}")).unwrap_or_default();
+    format!("runlatch drill --seed {seed} --deliveries {deliveries} --kill {kill} --senders {senders}{sabotage}")
 }
 
 async fn hold(drill: &Drill, sabotage: Option<Sabotage>, terminal: &Terminal) -> anyhow::Result<Verdict> {
