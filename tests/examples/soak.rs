@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use drill::Figures;
 use futures_util::FutureExt;
-use harness::chaos::{Size, round};
+use harness::chaos::{Script, Size, round};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -30,8 +30,9 @@ async fn main() -> ExitCode {
         // A panic is a violation, or something that did not recover.
         let Ok(outcome) = AssertUnwindSafe(round(seed, size)).catch_unwind().await else {
             say(&format!(
-                "round {nth} FAILED. The same again: make soak SEED={seed}{}",
-                if short { " SIZE=short" } else { "" }
+                "{script}round {nth} FAILED. The same again: make soak SEED={seed}{}",
+                if short { " SIZE=short" } else { "" },
+                script = Script::of(seed, size).1
             ));
             return ExitCode::FAILURE;
         };

@@ -30,8 +30,15 @@ pub struct Script {
 }
 
 impl Script {
+    /// The list of this seed, and what is left to be drawn from it.
+    pub fn of(seed: u64, size: Size) -> (Rng, Self) {
+        let mut rng = Rng::with_seed(seed);
+        let script = Self::draw(&mut rng, size);
+        (rng, script)
+    }
+
     /// Draws one. Faults overlap freely, but for two on the same thing.
-    pub fn draw(rng: &mut Rng, size: Size) -> Self {
+    fn draw(rng: &mut Rng, size: Size) -> Self {
         // What a stream held is demanded of it only in rounds that do not delete it.
         let may_lose_stream = rng.u8(..3) == 0;
         let mut busy: HashMap<String, usize> = HashMap::new();

@@ -1,11 +1,13 @@
 //! Chaos with fixed seeds; `make soak` is where new ones come from. A seed that failed once stays here, with a word on
-//! what it found. `SEED=n SIZE=short make soak` plays one alone, and a failure prints the list of what was done.
+//! what it found. `SEED=n SIZE=short make soak` plays one alone. A failure of any kind, a hang too, comes with the list.
 
-use harness::chaos::{Size, round};
+use harness::chaos::{Script, Size, round};
 
 /// Plays rounds one after the other: each has eight to eleven processes for itself.
 async fn rounds(seeds: &[u64]) {
     for seed in seeds {
+        // Shown only of a test that fails.
+        eprintln!("seed {seed}, {:?}\n{}", Size::SHORT, Script::of(*seed, Size::SHORT).1);
         let outcome = round(*seed, Size::SHORT).await;
         let figures = &outcome.figures;
         assert!(figures.rows == figures.keys && outcome.faults.len() > 3, "{seed}: {outcome:?}");
