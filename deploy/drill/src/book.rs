@@ -9,6 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
+use crate::plan::Sending;
+
 /// An idempotency key within its scope: what may have one run at most.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Key {
@@ -118,6 +120,8 @@ impl Attempt {
 pub struct Sent {
     /// What it says.
     pub what: What,
+    /// The body that first said it, whitespace and all.
+    pub body: String,
     /// In the order in which they were begun.
     pub attempts: Vec<Attempt>,
 }
@@ -193,13 +197,14 @@ impl Book {
     }
 
     /// Writes down a request that is about to be sent.
-    pub fn begin(&self, key: &Key, what: &What, gateway: usize) -> Ticket {
+    pub fn begin(&self, sending: &Sending, gateway: usize) -> Ticket {
+        let Sending { key, what, body, .. } = sending;
         let begun = self.now();
         let attempt = Attempt { gateway, begun, ended: None, answer: Answer::Nothing("under way".to_owned()) };
         let mut record = self.lock();
         let sents = record.keys.entry(key.clone()).or_default();
         let sent = sents.iter().position(|sent| sent.what == *what).unwrap_or_else(|| {
-            sents.push(Sent { what: what.clone(), attempts: vec![] });
+            sents.push(Sent { what: what.clone(), body: body.clone(), attempts: vec![] });
             sents.len() - 1
         });
         sents[sent].attempts.push(attempt);

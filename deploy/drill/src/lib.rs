@@ -9,6 +9,7 @@
 
 mod audit;
 mod book;
+mod canary;
 mod catalog;
 mod client;
 mod fault;

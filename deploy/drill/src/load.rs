@@ -145,10 +145,6 @@ impl<'a> Throw<'a> {
     }
 
     async fn attempt(&self, sending: &Sending, gateway: usize) -> bool {
-        let ticket = self.book.begin(&sending.key, &sending.what, gateway);
-        let answer = self.client.deliver(sending, gateway, self.policy.patience).await;
-        let definite = answer.is_definite();
-        self.book.end(&ticket, answer);
-        definite
+        self.client.send(self.book, sending, gateway, self.policy.patience).await.is_definite()
     }
 }

@@ -4,7 +4,7 @@
 
 use fastrand::Rng;
 
-use crate::book::{Key, What};
+use crate::book::{Key, Sent, What};
 use crate::catalog::{Place, Scope};
 use crate::payload;
 
@@ -34,6 +34,14 @@ pub struct Sending {
     pub gateway: usize,
     /// Why.
     pub kind: Kind,
+}
+
+impl Sending {
+    /// The same once more, byte for byte.
+    pub fn again(key: &Key, sent: &Sent) -> Self {
+        let (what, body) = (sent.what.clone(), sent.body.clone());
+        Self { key: key.clone(), what, body, gateway: 0, kind: Kind::Duplicate }
+    }
 }
 
 /// Something to be done once so many deliveries have been begun.

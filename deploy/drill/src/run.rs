@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::audit::audit;
 use crate::book::Book;
+use crate::canary::deferring;
 use crate::catalog::{Place, places};
 use crate::client::{Client, Door};
 use crate::fault::{Kill, Part};
@@ -73,7 +74,8 @@ pub struct Aftermath {
     pub places: Vec<Place>,
     /// What was sent and answered.
     pub book: Book,
-    left: Option<String>,
+    /// What was seen to be wrong before it could be judged.
+    seen: Vec<Violation>,
 }
 
 impl Drill {
@@ -123,15 +125,18 @@ impl Drill {
         if let Some(error) = failure {
             return Err(error).context("a process that was killed did not come back");
         }
+        let mut seen = deferring(&client, &book, &places).await;
         let last = AtomicU64::new(u64::MAX);
         let tell_left = |left| {
             if last.swap(left, Ordering::Relaxed) != left {
                 tell(Progress::Draining(left));
             }
         };
-        let left = drained(&stack.nats_url(), INSIST, tell_left).await.err().map(|error| format!("{error:#}"));
+        if let Err(error) = drained(&stack.nats_url(), INSIST, tell_left).await {
+            seen.push(Violation { invariant: Invariant::I3, key: None, text: format!("{error:#}") });
+        }
         tell(Progress::Judging);
-        Ok(Aftermath { stack, places, book, left })
+        Ok(Aftermath { stack, places, book, seen })
     }
 }
 
@@ -145,8 +150,7 @@ impl Aftermath {
     pub async fn verdict(&self) -> Result<Verdict> {
         let found = Found::read(&mut connect(&self.stack).await?).await?;
         let mut verdict = judge(&self.book.record(), &self.places, &found);
-        let left = self.left.iter().map(|text| Violation { invariant: Invariant::I3, key: None, text: text.clone() });
-        verdict.violations.extend(left);
+        verdict.violations.extend(self.seen.iter().cloned());
         verdict.violations.extend(audit(&self.stack, false).await?);
         Ok(verdict)
     }

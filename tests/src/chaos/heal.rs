@@ -41,10 +41,8 @@ impl Chaos<'_> {
     /// A claim names the stream that its gateway knew.
     async fn knows_stream(&self, gateway: usize) -> bool {
         let Some(epoch) = self.epoch().await else { return false };
-        let canary = self.canary(gateway);
-        let ticket = self.book.begin(&canary.key, &canary.what, gateway);
-        let answer = self.client.deliver(&canary, gateway, Duration::from_secs(10)).await;
-        self.book.end(&ticket, answer.clone());
+        let canary = drill::Sending::canary(self.places, gateway);
+        let answer = self.client.send(self.book, &canary, gateway, Duration::from_secs(10)).await;
         let drill::Answer::Accepted { run, deferred: false, .. } = answer else { return false };
         let mut command = redis::cmd("GET");
         command.arg(Claim::redis_key(proto::RunId(run)));
@@ -57,15 +55,6 @@ impl Chaos<'_> {
         let client = async_nats::connect(self.world.stack.nats_url()).await.ok()?;
         let stream = async_nats::jetstream::new(client).get_stream(proto::queue::STREAM).await.ok()?;
         Some(StreamEpoch::from_unix_nanos(stream.cached_info().created.unix_timestamp_nanos()))
-    }
-
-    /// A delivery under a key of its own.
-    fn canary(&self, gateway: usize) -> drill::Sending {
-        let key = format!("canary-{gateway}-{}", uuid::Uuid::new_v4());
-        let payload = "{}".to_owned();
-        let what = drill::What { place: 0, project: None, template: None, payload: payload.clone() };
-        let key = drill::Key { scope: self.places[0].scope(), key };
-        drill::Sending { key, what, body: payload, gateway, kind: drill::Kind::New }
     }
 }
 

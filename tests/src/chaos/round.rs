@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use drill::{Book, Client, Door, Event, Figures, Found, Key, Kind, Plan, Policy, Record, Sending, Sent, Throw};
+use drill::{Book, Client, Door, Event, Figures, Found, Key, Plan, Policy, Record, Sending, Sent, Throw};
 use drill::{audit, drained, judge, missing, places};
-use fastrand::Rng;
 use local::{Extra, Role};
 
 use super::perform::Chaos;
@@ -59,10 +58,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Plays the round of this seed.
 ///
 /// # Panics
-/// Where anything is violated; the text is the script and the verdict.
+/// Where anything is violated, or does not recover. What was done is `Script::of` this seed.
 pub async fn round(seed: u64, size: Size) -> Outcome {
-    let mut rng = Rng::with_seed(seed);
-    let script = Script::draw(&mut rng, size);
+    let (mut rng, script) = Script::of(seed, size);
     let world = world().await;
     let places = places(&connect(&world).await).await.expect("the catalog");
     let mut doors = vec![];
@@ -91,12 +89,12 @@ pub async fn round(seed: u64, size: Size) -> Outcome {
     let (record, found) = (book.record(), Found::read(&mut connect(&world).await).await.expect("rows"));
     let mut verdict = judge(&record, &places, &found);
     verdict.violations.extend(audit(&world.stack, lost).await.expect("an audit"));
-    assert!(verdict.is_clean(), "seed {seed}, {size:?}\n{script}\n{verdict}");
+    assert!(verdict.is_clean(), "{verdict}");
     for (key, sent) in missing(&record, &places, &found) {
         // Another delivery has the key by now, since Redis forgot or the check was deferred: its sender knows. There is
         // no other way to be gone.
         let last = sent.attempts.last().map(|attempt| attempt.answer.label());
-        assert_eq!(last.as_deref(), Some("409 idempotency_conflict"), "seed {seed}, {size:?}\n{script}\n{key:?}");
+        assert_eq!(last.as_deref(), Some("409 idempotency_conflict"), "{key:?}");
     }
     world.end().await;
 
@@ -127,14 +125,7 @@ async fn connect(world: &World) -> tokio_postgres::Client {
 }
 
 async fn send_again(client: &Client, book: &Book, again: &[(&Key, &Sent)]) {
-    let sending = |(key, sent): &(&Key, &Sent)| Sending {
-        key: (*key).clone(),
-        what: sent.what.clone(),
-        body: sent.what.payload.clone(),
-        gateway: 0,
-        kind: Kind::Duplicate,
-    };
-    let plan = Plan { sendings: again.iter().map(sending).collect() };
+    let plan = Plan { sendings: again.iter().map(|(key, sent)| Sending::again(key, sent)).collect() };
     Throw::new(client, book, &plan, RETRY).run::<()>(&[], async |()| {}).await;
 }
 

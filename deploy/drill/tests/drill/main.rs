@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics is a test that has failed")]
 
 mod allowed;
+mod book;
 mod sheet;
 mod spoiled;
 mod violated;

@@ -84,7 +84,7 @@ impl Sheet {
         let sents = self.record.keys.entry(key).or_default();
         match sents.iter_mut().find(|sent| sent.what == what) {
             Some(sent) => sent.attempts.push(attempt),
-            None => sents.push(Sent { what, attempts: vec![attempt] }),
+            None => sents.push(Sent { body: what.payload.clone(), what, attempts: vec![attempt] }),
         }
         self
     }

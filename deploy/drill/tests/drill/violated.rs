@@ -45,6 +45,14 @@ fn lost() {
     since.violates(I3, "neither run nor dead letter");
 }
 
+/// What was lost with a stream is excused, what is there twice is not: neither is "nothing doubled".
+#[test]
+fn doubled_where_a_stream_was_lost() {
+    let lost = || accepted().note(Event::StreamLost, 6, 20).run(what("a"), 1);
+    lost().letter(what("a")).violates(I3, "ended as 1 runs and 1 dead letters");
+    lost().run(what("a"), 1).violates(I3, "ended as 2 runs");
+}
+
 #[test]
 fn changed() {
     accepted().row(what("a"), 1, |row| row.payload.push(' ')).violates(I3, "a run is not what was sent");
@@ -122,6 +130,23 @@ fn checks_that_are_never_made() {
         });
     }
     sheet.violates(I4, "while nothing was wrong with Redis");
+}
+
+/// Redis was out for a second, and nothing was checked for the fifteen after it.
+#[test]
+fn a_breaker_that_does_not_close() {
+    let outage = || {
+        let mut sheet = Sheet::new().note(Event::Unchecked, 0, 1000);
+        for moment in (0..16_000).step_by(100) {
+            let key = format!("k{moment}");
+            sheet = sheet.send_as(&key, what("a"), moment, moment + 5, deferred(moment + 1));
+            sheet = sheet.row(what("a"), moment + 1, |row| {
+                (row.id, row.key) = (Uuid::from_u128(1000 + u128::from(moment)), key.clone());
+            });
+        }
+        sheet
+    };
+    outage().violates(I4, "while nothing was wrong with Redis");
 }
 
 #[test]
