@@ -52,6 +52,10 @@ COMMENT ON COLUMN settled_sequences.announced IS
 COMMENT ON COLUMN settled_sequences.buried IS
     'Dead letters that the batch wrote, those that were there before left out. Null as announced is.';
 
+ALTER TABLE suspect_messages ADD COLUMN attempt_ids uuid[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN suspect_messages.attempt_ids IS
+    'Which attempts are in the count. The worker adds one with each and removes it when it is taken back, so that doing either twice does it once.';
+
 CREATE TABLE audit_acknowledgements (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream_epoch bigint NOT NULL,

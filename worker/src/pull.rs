@@ -19,6 +19,7 @@ use proto::{
     queue::{STREAM, consumer},
 };
 use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
 
 use crate::{
     message::Message,
@@ -48,13 +49,16 @@ pub(crate) struct Batch {
     epoch: StreamEpoch,
     messages: Vec<Message>,
     suspect: bool,
-    /// Whether an attempt at the suspect is counted.
+    /// What an attempt at the suspect is counted under, however often that is done.
+    pub(crate) attempt: Uuid,
+    /// Whether it is known to be counted. Where an answer was lost, it may be all the same.
     pub(crate) counted: AtomicBool,
 }
 
 impl Batch {
     fn new(message: Message, suspect: bool) -> Self {
-        Self { epoch: message.epoch, messages: vec![message], suspect, counted: AtomicBool::new(false) }
+        let (epoch, messages) = (message.epoch, vec![message]);
+        Self { epoch, messages, suspect, attempt: Uuid::new_v4(), counted: AtomicBool::new(false) }
     }
 
     /// The stream that the sequences are of.

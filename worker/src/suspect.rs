@@ -3,7 +3,8 @@
 //! The broker's own count cannot tell: it also grows by outages. So an attempt at such a message is counted in
 //! Postgres before the message is looked at, which only succeeds while runs can be written, and is taken back as soon
 //! as it has failed by a fault of Postgres: a worker that is killed while it waits for the next attempt has not died of
-//! the message.
+//! the message. It has an id, since the answer to either may be lost: to count it twice, or take it back twice, does so
+//! once.
 //!
 //! ```text
 //!             runs can be written               settled
@@ -22,6 +23,7 @@ use tokio::{
     sync::MutexGuard,
     time::{sleep, timeout},
 };
+use uuid::Uuid;
 
 use crate::{
     backoff::Backoff,
@@ -43,15 +45,24 @@ const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '30s'";
 /// Inserts no run, but waits for whoever has locked them, and fails where they cannot be written at all.
 const COUNT: &str = "
     WITH writable AS (INSERT INTO runs (id) SELECT NULL::uuid WHERE false)
-    INSERT INTO suspect_messages (stream_epoch, stream_sequence, attempts) VALUES ($1, $2, 1)
-    ON CONFLICT (stream_epoch, stream_sequence)
-        DO UPDATE SET attempts = suspect_messages.attempts + 1, last_attempt_at = now()
-    RETURNING attempts, (SELECT reason FROM dead_letters WHERE identity = $3)";
+    INSERT INTO suspect_messages AS counted (stream_epoch, stream_sequence, attempts, attempt_ids)
+        VALUES ($1, $2, 1, ARRAY[$3::uuid])
+    ON CONFLICT (stream_epoch, stream_sequence) DO UPDATE SET
+        attempts = counted.attempts + ($3 <> ALL (counted.attempt_ids))::integer,
+        attempt_ids = array_append(array_remove(counted.attempt_ids, $3), $3),
+        last_attempt_at = now()
+    RETURNING attempts, (SELECT reason FROM dead_letters WHERE identity = $4)";
 
-const FORGET: &str = "DELETE FROM suspect_messages WHERE stream_epoch = $1 AND stream_sequence = $2";
+const FORGET: &str = "
+    DELETE FROM suspect_messages WHERE stream_epoch = $1 AND stream_sequence = $2 AND $3::uuid = ANY (attempt_ids)";
 
+/// Updates the row whatever is in it: a condition would be looked at before a COMMIT that nobody heard of and that still
+/// goes on, and this is to wait for that. Where that makes the row, there is none to wait by: one attempt stays counted.
 const FORGIVE: &str = "
-    UPDATE suspect_messages SET attempts = attempts - 1 WHERE stream_epoch = $1 AND stream_sequence = $2 AND attempts > 0";
+    UPDATE suspect_messages SET
+        attempts = attempts - ($3::uuid = ANY (attempt_ids))::integer,
+        attempt_ids = array_remove(attempt_ids, $3)
+    WHERE stream_epoch = $1 AND stream_sequence = $2";
 
 /// Stream epochs and sequences as Postgres keeps them. Microseconds since 1970 fit until the year 294,000.
 pub(crate) fn bigint(number: u64) -> i64 {
@@ -110,7 +121,9 @@ async fn count(batch: &Batch, message: &Message, database: &Database) -> Result<
     let statement = connection.prepare_cached(COUNT).await?;
     let (epoch, sequence) = (bigint(batch.epoch().0), bigint(message.sequence));
     connection.batch_execute(BEGIN).await?;
-    let row = connection.query_one(&statement, &[&epoch, &sequence, &raw_identity(message.payload())]).await?;
+    let row = connection
+        .query_one(&statement, &[&epoch, &sequence, &batch.attempt, &raw_identity(message.payload())])
+        .await?;
     connection.batch_execute("COMMIT").await?;
     connection.keep();
     batch.counted.store(true, Ordering::Relaxed);
@@ -128,19 +141,16 @@ pub(crate) async fn count_again(batch: &Batch, database: &Database) -> Result<()
 /// After an attempt that failed by Postgres' fault: until the next one nothing counts against the message. Where
 /// Postgres cannot be told so, the attempt stays counted, once.
 pub(crate) async fn take_back(batch: &Batch, database: &Database) {
-    let Some(message) = batch.suspect().filter(|_| batch.counted.load(Ordering::Relaxed)) else { return };
-    let (epoch, sequence) = (bigint(batch.epoch().0), bigint(message.sequence));
-    if let Ok(Ok(())) = timeout(AT_MOST, execute(database, FORGIVE, epoch, sequence)).await {
+    let Some(attempt) = Attempt::of(batch).filter(|_| batch.counted.load(Ordering::Relaxed)) else { return };
+    if let Ok(Ok(())) = timeout(AT_MOST, attempt.change(FORGIVE, database)).await {
         batch.counted.store(false, Ordering::Relaxed);
     }
 }
 
-/// Takes an attempt back: this message is put back through no fault of its own. Goes on in the background until
-/// Postgres, whose fault it mostly is, can be told.
+/// Takes an attempt back, also one that may have been counted unheard: this message is put back through no fault of its
+/// own. Goes on in the background until Postgres, whose fault it mostly is, can be told.
 pub(crate) fn forgive(batch: &Batch, database: &Arc<Database>) {
-    if batch.counted.load(Ordering::Relaxed) {
-        tell(batch, database, FORGIVE);
-    }
+    tell(batch, database, FORGIVE);
 }
 
 /// Counts no attempt at all: this message was read, and is for a newer worker.
@@ -149,21 +159,35 @@ pub(crate) fn forget(batch: &Batch, database: &Arc<Database>) {
 }
 
 fn tell(batch: &Batch, database: &Arc<Database>, sql: &'static str) {
-    let Some(message) = batch.suspect() else { return };
-    let (epoch, sequence, database) = (bigint(batch.epoch().0), bigint(message.sequence), Arc::clone(database));
+    let Some(attempt) = Attempt::of(batch) else { return };
+    let database = Arc::clone(database);
     tokio::spawn(async move {
         let mut backoff = Backoff::default();
-        while let Err(trouble) = database.once(execute(&database, sql, epoch, sequence)).await {
+        while let Err(trouble) = database.once(attempt.change(sql, &database)).await {
             tracing::debug!(%trouble, "an attempt at a message is still counted");
             sleep(backoff.next()).await;
         }
     });
 }
 
-async fn execute(database: &Database, sql: &str, epoch: i64, sequence: i64) -> Result<(), Trouble> {
-    let connection = database.connection().await?;
-    let statement = connection.prepare_cached(sql).await?;
-    connection.execute(&statement, &[&epoch, &sequence]).await?;
-    connection.keep();
-    Ok(())
+/// Names an attempt in the count.
+struct Attempt {
+    epoch: i64,
+    sequence: i64,
+    id: Uuid,
+}
+
+impl Attempt {
+    fn of(batch: &Batch) -> Option<Self> {
+        let sequence = bigint(batch.suspect()?.sequence);
+        Some(Self { epoch: bigint(batch.epoch().0), sequence, id: batch.attempt })
+    }
+
+    async fn change(&self, sql: &str, database: &Database) -> Result<(), Trouble> {
+        let connection = database.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        connection.execute(&statement, &[&self.epoch, &self.sequence, &self.id]).await?;
+        connection.keep();
+        Ok(())
+    }
 }

@@ -10,15 +10,15 @@ use crate::{
     world::{WORKER, World, connect, until},
 };
 
-/// A message that four workers have died of, it seems; the worker is stopped.
-async fn suspected(world: &World) {
+/// A message that so many workers have died of, it seems; the worker is stopped.
+async fn suspected(world: &World, attempts: i32) {
     world.stack.stop(WORKER).await.expect("stopped");
     let sequence = world.publish(&[world.encoded("suspect", "{}")]).await;
     deliver_in_vain(world, 3).await;
     let stream = world.jetstream.get_stream(proto::queue::STREAM).await.expect("the stream");
     let epoch = i64::try_from(stream.cached_info().created.unix_timestamp_nanos() / 1000).expect("fits");
-    let sql = "INSERT INTO suspect_messages VALUES ($1, $2, 4)";
-    world.database.execute(sql, &[&epoch, &(sequence as i64)]).await.expect("counted");
+    let sql = "INSERT INTO suspect_messages VALUES ($1, $2, $3)";
+    world.database.execute(sql, &[&epoch, &(sequence as i64), &attempts]).await.expect("counted");
 }
 
 /// Starts the worker, which may be ready for a moment or never, and waits until something has come about.
@@ -46,7 +46,7 @@ async fn one_run(world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_while_runs_are_locked_has_not_died_of_its_message() {
     let world = World::with(Stack::builder().worker(impatient())).await;
-    suspected(&world).await;
+    suspected(&world, 4).await;
     let mut rival = connect(&world.stack).await;
     let lock = rival.transaction().await.expect("a transaction");
     lock.batch_execute("LOCK TABLE runs IN EXCLUSIVE MODE").await.expect("locked");
@@ -62,7 +62,7 @@ async fn a_worker_that_dies_while_runs_are_locked_has_not_died_of_its_message() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_while_the_disk_is_full_has_not_died_of_its_message() {
     let world = World::with(Stack::builder().worker(impatient())).await;
-    suspected(&world).await;
+    suspected(&world, 4).await;
     fill_disk(&world.database).await;
     start_until(
         &world,
@@ -94,6 +94,25 @@ async fn what_goes_back_and_forth_during_an_outage_is_not_poison() {
     assert_eq!(world.settled().await, (1, 0, 0));
     until("nothing is counted", || async { world.count("SELECT count(*) FROM suspect_messages").await == 0 }).await;
     assert!(!world.stack.log(WORKER).contains("attempts=2"), "an attempt was not taken back");
+}
+
+/// Where the answer to the COMMIT of a count is lost, the attempt is counted once, is not begun, and is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_counted_without_an_answer_is_taken_back() {
+    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_MAX_HOLD", "1s"))).await;
+    suspected(&world, 3).await;
+    let sql = "
+        CREATE FUNCTION outlast() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END';
+        CREATE CONSTRAINT TRIGGER outlast AFTER UPDATE ON suspect_messages DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW WHEN (NEW.attempts > OLD.attempts) EXECUTE FUNCTION outlast();";
+    world.database.batch_execute(sql).await.expect("a trigger");
+    _ = world.stack.start(WORKER).await;
+    until("four counts were not answered", || async {
+        world.stack.log(WORKER).matches("nothing is committed; trying again trouble=no answer in time").count() >= 4
+    })
+    .await;
+    world.database.batch_execute("DROP TRIGGER outlast ON suspect_messages").await.expect("dropped");
+    one_run(&world).await;
 }
 
 /// A worker that dies with two suspects in hand has begun one of them.
