@@ -74,7 +74,8 @@ pub struct Config {
     /// a dead letter instead of a 409; or rejected with 503.
     #[arg(long, env = "RUNLATCH_ON_REDIS_OUTAGE", value_enum, default_value_t = OnRedisOutage::Accept)]
     pub on_redis_outage: OnRedisOutage,
-    /// Longest wait for one answer of Redis. Three in a row that are later, and no delivery waits until Redis is back.
+    /// Longest wait for one answer of Redis. Three that are later, each asked for after the one before was late,
+    /// and no delivery waits until Redis is back.
     #[arg(long, env = "RUNLATCH_REDIS_TIMEOUT", default_value = "250ms", value_parser = some_time)]
     pub redis_timeout: Duration,
     /// Longest wait for the queue's acknowledgement; under load, as much again for a turn. No caller waits for more than
