@@ -30,7 +30,11 @@ const ATTEMPT: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(1);
 
 /// Postgres itself gives up before we do. A session that waits for a lock does not notice that its client has gone, so
-/// under a lock that lasts each probe would leave one behind, until no connection is left for anybody.
+/// under a lock that lasts each try would leave one behind, until no connection is left for anybody. For the whole session,
+/// as a statement waits for its table's lock already when it is prepared, before any BEGIN.
+const OPTIONS: &str = "-c statement_timeout=10s";
+
+/// Gives up sooner, for the same reason.
 const PROBE_RUNS: &str = "
     BEGIN; SET LOCAL statement_timeout = '4s'; SELECT id, fingerprint FROM runs LIMIT 0; COMMIT";
 
@@ -61,10 +65,13 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn new(mut config: tokio_postgres::Config, lanes: usize, max_hold: Duration) -> Self {
+        let options = [Some(OPTIONS), config.get_options()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        config.options(options);
         config.connect_timeout(CONNECT).tcp_user_timeout(ATTEMPT / 2).keepalives_idle(ATTEMPT / 4);
         let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        // One more for the probe, one for the lock. Every wait is bounded: a server that is away is to be noticed.
-        let pool = Pool::builder(manager).max_size(lanes + 2).runtime(Runtime::Tokio1);
+        // One more for each of the probe, the lock, compaction and what is said of suspects, or they would make each other
+        // wait. Every wait is bounded: a server that is away is to be noticed.
+        let pool = Pool::builder(manager).max_size(lanes + 4).runtime(Runtime::Tokio1);
         let pool = pool.wait_timeout(Some(CONNECT)).create_timeout(Some(CONNECT)).recycle_timeout(Some(CONNECT));
         let pool = pool.build().expect("a pool with timeouts needs a runtime, and has one");
         let health = Health { probe: Some(Trouble::Connection("not tried yet".to_owned())), ..Health::default() };
@@ -81,7 +88,7 @@ impl Database {
     /// Waits until no other worker is making the queue's stream. Given up with the connection, at the latest.
     pub(crate) async fn lock_queue(&self) -> Result<QueueLock, Trouble> {
         let connection = timeout(CONNECT, self.connection()).await.unwrap_or(Err(Trouble::Slow))?;
-        let lock = format!("BEGIN; SET LOCAL lock_timeout = '15s'; SELECT pg_advisory_xact_lock({QUEUE_LOCK})");
+        let lock = format!("BEGIN; SET LOCAL statement_timeout = '15s'; SELECT pg_advisory_xact_lock({QUEUE_LOCK})");
         timeout(ATTEMPT / 2, connection.batch_execute(&lock)).await.map_err(|_| Trouble::Slow)??;
         Ok(QueueLock(connection))
     }

@@ -115,6 +115,34 @@ async fn what_is_counted_without_an_answer_is_taken_back() {
     one_run(&world).await;
 }
 
+/// A session that waits for a lock does not notice that its client has gone, so Postgres must give up by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_ever_that_nobody_waits_for() {
+    let extra = Extra::new().env("RUNLATCH_MAX_HOLD", "1s").env("RUNLATCH_COMPACT_INTERVAL", "1s");
+    let world = World::with(Stack::builder().worker(extra)).await;
+    suspected(&world, 1).await;
+    fill_disk(&world.database).await;
+    let mut rival = connect(&world.stack).await;
+    let lock = rival.transaction().await.expect("a transaction");
+    let sql = "LOCK TABLE suspect_messages IN EXCLUSIVE MODE; LOCK TABLE settled_sequences IN ACCESS EXCLUSIVE MODE";
+    lock.batch_execute(sql).await.expect("locked");
+    let waiting = |what: &'static str| {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
+        let world = &world;
+        async move { world.count_with(sql, &[&format!("%{what}%")]).await }
+    };
+    let told = until("an attempt is to be taken back", || async { waiting("SET%attempts - ").await > 0 });
+    start_until(&world, told).await;
+    until("rows are to be merged", || async { waiting("SELECT compact_settled_sequences").await > 0 }).await;
+    world.stack.halt(WORKER).await.expect("halted");
+    for what in ["SET%attempts - ", "SELECT compact_settled_sequences"] {
+        until(what, || async { waiting(what).await == 0 }).await;
+    }
+    lock.commit().await.expect("released");
+    world.database.batch_execute("DROP TRIGGER disk_full ON runs").await.expect("freed");
+    one_run(&world).await;
+}
+
 /// A worker that dies with two suspects in hand has begun one of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn lanes_try_one_suspect_at_a_time() {
