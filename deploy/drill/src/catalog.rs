@@ -15,8 +15,8 @@ pub enum Scope {
     Organization,
 }
 
-/// What rows say of a delivery to a playbook that names no target.
-#[derive(Clone, Copy, Debug)]
+/// What rows say of a delivery: to whom, and on what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ids {
     /// `organization_id`.
     pub organization: Uuid,
@@ -37,7 +37,7 @@ pub struct Place {
     pub playbook: String,
     /// Within what its keys are unique.
     pub unique: Scope,
-    /// As they stay.
+    /// Of a delivery that names no target. As they stay.
     pub ids: Ids,
     /// The organization's projects by slug.
     pub projects: BTreeMap<String, Uuid>,
@@ -49,6 +49,13 @@ impl Place {
     /// `organization/playbook`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.organization, self.playbook)
+    }
+
+    /// Of a delivery that may name one: none where there is no such project or template.
+    pub fn target(&self, project: Option<&String>, template: Option<&String>) -> Option<Ids> {
+        let project = project.map_or(Some(self.ids.project), |slug| self.projects.get(slug).copied())?;
+        let template = template.map_or(Some(self.ids.template), |slug| self.templates.get(slug).copied())?;
+        Some(Ids { project, template, ..self.ids })
     }
 
     /// Name of the scope of its keys.

@@ -115,6 +115,10 @@ fn read(code: u16, headers: &HeaderMap, text: &str, path: &str) -> Answer {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let wrong = |how: &str| Answer::Wrong(format!("{code} {how}: {text}"));
     if !(200..300).contains(&code) {
+        let patience = header("retry-after").map(str::parse::<u32>);
+        if (code == 503) != matches!(patience, Some(Ok(1..))) || (code != 503 && patience.is_some()) {
+            return wrong("with a Retry-After that its code does not have, or without one");
+        }
         return match serde_json::from_str::<Failure>(text) {
             Ok(failure) => Answer::Refused { code, error: failure.error, run: failure.run_id },
             Err(_) => wrong("without the contract's error body"),
@@ -169,9 +173,10 @@ mod tests {
             answer(200, &[location, replay], &success("replayed")),
             answer(202, &[location, ("idempotency-check", "deferred")], &success("created")),
             answer(409, &[], &format!(r#"{{"error":"idempotency_conflict","runId":"{RUN}"}}"#)),
+            answer(503, &[("retry-after", "1")], r#"{"error":"unavailable"}"#),
         ];
         let labels: Vec<_> = right.iter().map(Answer::label).collect();
-        assert_eq!(labels, ["202", "200", "202 deferred", "409 idempotency_conflict"]);
+        assert_eq!(labels, ["202", "200", "202 deferred", "409 idempotency_conflict", "503 unavailable"]);
         for wrong in [
             answer(202, &[], &success("created")),
             answer(202, &[("location", "/p/runs/1")], &success("created")),
@@ -182,7 +187,10 @@ mod tests {
             answer(204, &[location], &success("created")),
             answer(202, &[location], &success("created").replace(".922Z", "Z")),
             answer(202, &[location], "{}"),
-            answer(503, &[], "upstream connect error"),
+            answer(503, &[("retry-after", "1")], "upstream connect error"),
+            answer(503, &[], r#"{"error":"unavailable"}"#),
+            answer(503, &[("retry-after", "0")], r#"{"error":"unavailable"}"#),
+            answer(404, &[("retry-after", "1")], r#"{"error":"not_found"}"#),
         ] {
             assert!(matches!(wrong, Answer::Wrong(_)), "{wrong:?}");
         }

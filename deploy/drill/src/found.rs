@@ -8,19 +8,15 @@ use proto::Timestamp;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use crate::catalog::Ids;
+
 /// A row of `runs`.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// `id`.
     pub id: Uuid,
-    /// `organization_id`.
-    pub organization: Uuid,
-    /// `playbook_id`.
-    pub playbook: Uuid,
-    /// `project_id`.
-    pub project: Uuid,
-    /// `template_id`.
-    pub template: Uuid,
+    /// `organization_id` and so on.
+    pub ids: Ids,
     /// `idempotency_key`.
     pub key: String,
     /// `fingerprint`.
@@ -38,16 +34,20 @@ pub struct Letter {
     pub reason: String,
     /// `run_id`; like the following, none for a raw message.
     pub run: Option<Uuid>,
-    /// `playbook_id`.
-    pub playbook: Option<Uuid>,
+    /// `organization_id` and so on.
+    pub ids: Option<Ids>,
     /// `project_slug`; none where none was named.
     pub project: Option<String>,
     /// `template_slug`; none where none was named.
     pub template: Option<String>,
     /// `idempotency_key`.
     pub key: Option<String>,
+    /// `fingerprint`; empty for a raw message.
+    pub fingerprint: Vec<u8>,
     /// `payload`.
     pub payload: Vec<u8>,
+    /// `accepted_at`, as answers have it; empty for a raw message.
+    pub accepted_at: String,
 }
 
 /// Sums over `settled_sequences`, in deliveries.
@@ -86,10 +86,7 @@ impl Found {
             .await?;
         let rows = rows.iter().map(|row| Row {
             id: row.get(0),
-            organization: row.get(1),
-            playbook: row.get(2),
-            project: row.get(3),
-            template: row.get(4),
+            ids: Ids { organization: row.get(1), playbook: row.get(2), project: row.get(3), template: row.get(4) },
             key: row.get(5),
             fingerprint: row.get(6),
             payload: row.get(7),
@@ -97,19 +94,21 @@ impl Found {
         });
         let letters = snapshot
             .query(
-                "SELECT reason, run_id, playbook_id, project_slug, template_slug, idempotency_key, payload
-                 FROM dead_letters",
+                "SELECT reason, run_id, organization_id, playbook_id, project_id, template_id, project_slug, template_slug,
+                        idempotency_key, fingerprint, payload, accepted_at FROM dead_letters",
                 &[],
             )
             .await?;
         let letters = letters.iter().map(|row| Letter {
             reason: row.get(0),
             run: row.get(1),
-            playbook: row.get(2),
-            project: row.get(3),
-            template: row.get(4),
-            key: row.get(5),
-            payload: row.get(6),
+            ids: ids(row, 2),
+            project: row.get(6),
+            template: row.get(7),
+            key: row.get(8),
+            fingerprint: row.get::<_, Option<_>>(9).unwrap_or_default(),
+            payload: row.get(10),
+            accepted_at: row.get::<_, Option<_>>(11).map(text).unwrap_or_default(),
         });
         let sums = "SELECT coalesce(sum(created), 0)::int8, coalesce(sum(duplicates), 0)::int8,
                            coalesce(sum(dead_letters), 0)::int8 FROM settled_sequences";
@@ -127,6 +126,12 @@ impl Found {
         }
         reasons
     }
+}
+
+/// Four columns from this one on; none where one is null.
+fn ids(row: &tokio_postgres::Row, first: usize) -> Option<Ids> {
+    let [organization, playbook, project, template] = [0, 1, 2, 3].map(|nth| row.get::<_, Option<Uuid>>(first + nth));
+    Some(Ids { organization: organization?, playbook: playbook?, project: project?, template: template? })
 }
 
 fn text(moment: SystemTime) -> String {

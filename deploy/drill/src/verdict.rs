@@ -171,7 +171,7 @@ fn by_key<'a>(places: &[Place], found: &'a Found, violations: &mut Vec<Violation
     let scopes: HashMap<Uuid, String> = places.iter().map(|place| (place.ids.playbook, place.scope())).collect();
     let mut held: BTreeMap<Key, Held<'a>> = BTreeMap::new();
     for row in &found.rows {
-        match scopes.get(&row.playbook) {
+        match scopes.get(&row.ids.playbook) {
             Some(scope) => held.entry(Key { scope: scope.clone(), key: row.key.clone() }).or_default().rows.push(row),
             None => {
                 violations.push(violation(Invariant::I3, None, format!("run {} is of no playbook sent to", row.id)))
@@ -179,7 +179,7 @@ fn by_key<'a>(places: &[Place], found: &'a Found, violations: &mut Vec<Violation
         }
     }
     for letter in &found.letters {
-        match (letter.playbook.and_then(|playbook| scopes.get(&playbook)), &letter.key) {
+        match (letter.ids.and_then(|ids| scopes.get(&ids.playbook)), &letter.key) {
             (Some(scope), Some(key)) => {
                 held.entry(Key { scope: scope.clone(), key: key.clone() }).or_default().letters.push(letter);
             }

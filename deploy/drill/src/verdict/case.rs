@@ -134,23 +134,19 @@ impl Case<'_> {
 
     fn is_run(&self, what: &What, row: &Row) -> bool {
         let place = &self.places[what.place];
-        let id = |slug: &Option<String>, own: Uuid, all: &std::collections::BTreeMap<String, Uuid>| match slug {
-            None => Some(own),
-            Some(slug) => all.get(slug).copied(),
-        };
-        row.organization == place.ids.organization
-            && row.playbook == place.ids.playbook
-            && Some(row.project) == id(&what.project, place.ids.project, &place.projects)
-            && Some(row.template) == id(&what.template, place.ids.template, &place.templates)
+        Some(row.ids) == place.target(what.project.as_ref(), what.template.as_ref())
             && row.payload == what.payload
             // Tells the default target named from the default target not named, which no other column does.
             && fingerprint(place, what).is_some_and(|fingerprint| row.fingerprint == fingerprint.0)
     }
 
     fn is_letter(&self, what: &What, letter: &Letter) -> bool {
-        letter.playbook == Some(self.places[what.place].ids.playbook)
+        let place = &self.places[what.place];
+        letter.ids.is_some()
+            && letter.ids == place.target(what.project.as_ref(), what.template.as_ref())
             && (&letter.project, &letter.template) == (&what.project, &what.template)
             && letter.payload == what.payload.as_bytes()
+            && fingerprint(place, what).is_some_and(|fingerprint| letter.fingerprint == fingerprint.0)
     }
 
     /// What every single answer may be.
@@ -158,11 +154,12 @@ impl Case<'_> {
         for (index, attempt) in sent.attempts.iter().enumerate() {
             match &attempt.answer {
                 Answer::Wrong(how) => say(Invariant::Contract, how.clone()),
-                Answer::Refused { code: 408 | 409 | 429, .. } => {}
-                Answer::Refused { code: 503, error, .. } if error == "unavailable" || error == "overloaded" => {}
-                Answer::Refused { code: 401 | 404, .. }
-                    if self.noted(&Event::Catalog, attempt.begun, attempt.over()) => {}
-                Answer::Refused { .. } => say(Invariant::Contract, format!("was answered {}", attempt.answer.label())),
+                Answer::Refused { code, error, .. } => match (*code, error.as_str()) {
+                    (409, "idempotency_conflict") | (503, "unavailable" | "overloaded") => {}
+                    (401, "invalid_secret") | (404, "not_found" | "playbook_disabled" | "kill_switch_engaged")
+                        if self.noted(&Event::Catalog, attempt.begun, attempt.over()) => {}
+                    _ => say(Invariant::Contract, format!("was answered {}", attempt.answer.label())),
+                },
                 Answer::Accepted { code: 200, .. } => {
                     let before = |other: &Attempt| other.begun <= attempt.over() && other.answer.may_be_published();
                     let mut others = sent.attempts.iter().enumerate().filter(|(other, _)| *other != index);
@@ -183,13 +180,16 @@ impl Case<'_> {
             say(Invariant::Contract, format!("answers have {} timestamps", original.len()));
         }
         let answered: BTreeSet<&str> = accepted(sent).filter_map(|attempt| timestamp(&attempt.answer)).collect();
-        for row in self.rows.iter().filter(|row| self.is_run(&sent.what, row)) {
+        let rows = self.rows.iter().filter(|row| self.is_run(&sent.what, row));
+        let rows = rows.map(|row| ("run", &row.accepted_at));
+        let letters = self.letters.iter().filter(|letter| self.is_letter(&sent.what, letter));
+        let letters = letters.map(|letter| ("dead letter", &letter.accepted_at));
+        for (what, accepted_at) in rows.chain(letters) {
             let unheard = sent.attempts.iter().filter(|attempt| !matches!(attempt.answer, Answer::Accepted { .. }));
             let mut unheard = unheard.filter(|attempt| attempt.answer.may_be_published());
-            if !answered.contains(row.accepted_at.as_str())
-                && !unheard.any(|attempt| self.is_within(&row.accepted_at, attempt))
+            if !answered.contains(accepted_at.as_str()) && !unheard.any(|attempt| self.is_within(accepted_at, attempt))
             {
-                say(Invariant::Contract, format!("its run was accepted at {}, which no answer says", row.accepted_at));
+                say(Invariant::Contract, format!("its {what} was accepted at {accepted_at}, which no answer says"));
             }
         }
     }

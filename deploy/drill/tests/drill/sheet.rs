@@ -103,17 +103,11 @@ impl Sheet {
     /// As [`Sheet::run`], but not quite.
     pub(crate) fn row(mut self, what: What, accepted: u64, spoil: impl FnOnce(&mut Row)) -> Self {
         let place = &self.places[what.place];
-        let slug = |slug: &Option<String>| slug.as_ref().map(|slug| slug.parse().unwrap());
-        let selector = Selector { project: slug(&what.project), template: slug(&what.template) };
-        let payload = Payload::parse(what.payload.as_bytes()).unwrap();
         let mut row = Row {
             id: RUN,
-            organization: place.ids.organization,
-            playbook: place.ids.playbook,
-            project: what.project.as_ref().map_or(place.ids.project, |slug| place.projects[slug]),
-            template: what.template.as_ref().map_or(place.ids.template, |slug| place.templates[slug]),
+            ids: place.target(what.project.as_ref(), what.template.as_ref()).unwrap(),
             key: "k".to_owned(),
-            fingerprint: Fingerprint::compute(PlaybookId(place.ids.playbook), &selector, &payload).0.to_vec(),
+            fingerprint: fingerprint(place, &what),
             payload: what.payload.clone(),
             accepted_at: at(accepted),
         };
@@ -122,21 +116,30 @@ impl Sheet {
         self
     }
 
-    /// A dead letter of key `k`.
+    /// A dead letter of key `k`, with a timestamp that an answer had.
     pub(crate) fn letter(self, what: What) -> Self {
         self.buried(what, |_| {})
     }
 
     /// As [`Sheet::letter`], but not quite.
     pub(crate) fn buried(mut self, what: What, spoil: impl FnOnce(&mut Letter)) -> Self {
+        let place = &self.places[what.place];
+        let sents = self.record.keys.values().flatten().filter(|sent| sent.what == what);
+        let timestamp = |attempt: &Attempt| match &attempt.answer {
+            Answer::Accepted { timestamp, .. } => Some(timestamp.clone()),
+            _ => None,
+        };
+        let accepted_at = sents.flat_map(|sent| &sent.attempts).find_map(timestamp);
         let mut letter = Letter {
             reason: "idempotency_conflict".to_owned(),
             run: Some(RUN),
-            playbook: Some(self.places[what.place].ids.playbook),
+            ids: place.target(what.project.as_ref(), what.template.as_ref()),
             project: what.project.clone(),
             template: what.template.clone(),
             key: Some("k".to_owned()),
+            fingerprint: fingerprint(place, &what),
             payload: what.payload.clone().into_bytes(),
+            accepted_at: accepted_at.unwrap_or_default(),
         };
         spoil(&mut letter);
         self.found.letters.push(letter);
@@ -157,4 +160,11 @@ impl Sheet {
         let named = |violation: &&drill::Violation| violation.invariant == invariant && violation.text.contains(words);
         assert!(verdict.violations.iter().any(|violation| named(&violation)), "{invariant} {words:?}: {verdict}");
     }
+}
+
+fn fingerprint(place: &Place, what: &What) -> Vec<u8> {
+    let slug = |slug: &Option<String>| slug.as_ref().map(|slug| slug.parse().unwrap());
+    let selector = Selector { project: slug(&what.project), template: slug(&what.template) };
+    let payload = Payload::parse(what.payload.as_bytes()).unwrap();
+    Fingerprint::compute(PlaybookId(place.ids.playbook), &selector, &payload).0.to_vec()
 }

@@ -1,7 +1,7 @@
 //! What the design does not allow is found, each kind by itself.
 
 use drill::Invariant::{Contract, I1, I2, I3, I4, I6};
-use drill::{Answer, Event, What};
+use drill::{Answer, Event, Ids, What};
 use uuid::Uuid;
 
 use crate::sheet::{Sheet, at, conflict, created, deferred, nothing, refused, replayed, unavailable, what};
@@ -56,18 +56,30 @@ fn doubled_where_a_stream_was_lost() {
 #[test]
 fn changed() {
     accepted().row(what("a"), 1, |row| row.payload.push(' ')).violates(I3, "a run is not what was sent");
-    accepted().row(what("a"), 1, |row| row.project = Uuid::nil()).violates(I3, "a run is not what was sent");
-    accepted().row(what("a"), 1, |row| row.template = Uuid::nil()).violates(I3, "a run is not what was sent");
-    accepted().row(what("a"), 1, |row| row.organization = Uuid::nil()).violates(I3, "a run is not what was sent");
+    accepted().row(what("a"), 1, |row| row.ids.project = Uuid::nil()).violates(I3, "a run is not what was sent");
+    accepted().row(what("a"), 1, |row| row.ids.template = Uuid::nil()).violates(I3, "a run is not what was sent");
+    accepted().row(what("a"), 1, |row| row.ids.organization = Uuid::nil()).violates(I3, "a run is not what was sent");
     accepted().row(what("a"), 1, |row| row.fingerprint[0] ^= 1).violates(I3, "a run is not what was sent");
-    accepted().row(what("a"), 1, |row| row.playbook = Uuid::from_u128(12)).violates(I3, "a run is not what was sent");
+    accepted()
+        .row(what("a"), 1, |row| row.ids.playbook = Uuid::from_u128(12))
+        .violates(I3, "a run is not what was sent");
     accepted().row(what("a"), 1, |row| row.key = "l".to_owned()).violates(I3, "was never sent");
-    accepted().row(what("a"), 1, |row| row.playbook = Uuid::nil()).violates(I3, "of no playbook sent to");
+    accepted().row(what("a"), 1, |row| row.ids.playbook = Uuid::nil()).violates(I3, "of no playbook sent to");
     let named = What { project: Some("main".to_owned()), ..what("a") };
     accepted().run(named, 1).violates(I3, "a run is not what was sent");
     let buried = || accepted().send(what("b"), 6, 9, deferred(7)).run(what("a"), 1);
     buried().buried(what("b"), |letter| letter.payload.push(b' ')).violates(I3, "a dead letter is not what was sent");
     buried().buried(what("b"), |letter| letter.project = Some("side".to_owned())).violates(I3, "dead letter is not");
+    buried().buried(what("b"), |letter| letter.fingerprint[0] ^= 1).violates(I3, "dead letter is not");
+    for spoil in [
+        |ids: &mut Ids| ids.organization = Uuid::nil(),
+        |ids: &mut Ids| ids.project = Uuid::nil(),
+        |ids: &mut Ids| ids.template = Uuid::nil(),
+    ] {
+        let spoilt = buried().buried(what("b"), |letter| spoil(letter.ids.as_mut().unwrap()));
+        spoilt.violates(I3, "a dead letter is not what was sent");
+    }
+    buried().buried(what("b"), |letter| letter.accepted_at = at(1)).violates(Contract, "its dead letter was accepted");
 }
 
 #[test]
@@ -85,7 +97,7 @@ fn dead_letters_without_a_reason() {
     accepted().run(what("a"), 1).letter(what("a")).violates(I3, "ended as 1 runs and 1 dead letters");
     let refused = |letter: &mut drill::Letter| letter.reason = "data_refused".to_owned();
     accepted().buried(what("a"), refused).violates(I3, "for no good reason: data_refused");
-    let whole = |letter: &mut drill::Letter| (letter.key, letter.playbook) = (None, None);
+    let whole = |letter: &mut drill::Letter| (letter.key, letter.ids) = (None, None);
     accepted().run(what("a"), 1).buried(what("a"), whole).violates(I3, "buried whole");
 }
 
@@ -164,6 +176,12 @@ fn what_answers_say() {
     ran(accepted().send(what("a"), 6, 9, refused(500, "internal"))).violates(Contract, "500 internal");
     ran(accepted().send(what("a"), 6, 9, refused(401, "invalid_secret"))).violates(Contract, "401 invalid_secret");
     ran(accepted().send(what("a"), 6, 9, refused(503, "later"))).violates(Contract, "503 later");
+    ran(accepted().send(what("a"), 6, 9, refused(429, "slow_down"))).violates(Contract, "429 slow_down");
+    ran(accepted().send(what("a"), 6, 9, refused(408, "request_timeout"))).violates(Contract, "408 request_timeout");
+    ran(accepted().send(what("b"), 6, 9, refused(409, "conflict"))).violates(Contract, "409 conflict");
+    // Where the catalog changes, only in the words that there are for it.
+    let changing = accepted().note(Event::Catalog, 0, 10).send(what("a"), 6, 9, refused(404, "gone"));
+    ran(changing).violates(Contract, "404 gone");
     ran(accepted().send(what("a"), 6, 9, Answer::Wrong("202 without".to_owned()))).violates(Contract, "202 without");
     let nameless = Answer::Refused { code: 409, error: "idempotency_conflict".to_owned(), run: None };
     ran(accepted().send(what("b"), 6, 9, nameless)).violates(Contract, "does not name the run");
