@@ -8,6 +8,7 @@ mod heal;
 mod perform;
 mod round;
 mod script;
+mod watch;
 
 pub use fault::{Catalog, Fail, Fault, Redis};
 pub use round::{Outcome, Size, round};

@@ -230,11 +230,11 @@ impl Book {
         record.notes.len() - 1
     }
 
-    /// Writes down that it is over.
+    /// Writes down that it is over. The first word stays.
     pub fn over(&self, note: usize) {
         let now = self.now();
         if let Some(note) = self.lock().notes.get_mut(note) {
-            note.to = Some(now);
+            note.to.get_or_insert(now);
         }
     }
 

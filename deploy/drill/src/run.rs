@@ -1,5 +1,6 @@
 //! The drill: a stack of its own, a burst, deaths, and the verdict.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use fastrand::Rng;
 use local::{Extra, Role, Stack};
 use tokio::time::{Instant, sleep};
 
-use crate::audit::audit;
+use crate::audit::{audit, audit_meanwhile};
 use crate::book::Book;
 use crate::canary::deferring;
 use crate::catalog::{Place, places};
@@ -90,7 +91,7 @@ impl Drill {
         tell(Progress::Starting);
         // What a worker or the broker had in hand when it died comes again after the ack wait; half a minute of it would
         // prove nothing that seconds do not.
-        let worker = Extra::new().env("RUNLATCH_ACK_WAIT", "5s");
+        let worker = Extra::new().env("RUNLATCH_ACK_WAIT", "5s").env("RUNLATCH_COMPACT_INTERVAL", "1s");
         let stack = Stack::builder().gateways(OF_EACH).workers(OF_EACH).worker(worker).start().await?;
         stack.catalog(CATALOG).await?;
         let places = places(&connect(&stack).await?).await?;
@@ -118,14 +119,23 @@ impl Drill {
                 sleep(Duration::from_millis(100)).await;
             }
         };
+        let mut seen = vec![];
+        let auditing = async {
+            while seen.is_empty() {
+                seen.extend(audit_meanwhile(&stack, false).await);
+                sleep(Duration::from_secs(1)).await;
+            }
+            pending().await
+        };
         tokio::select! {
             _ = throwing => {}
             () = ticking => {}
+            () = auditing => {}
         }
         if let Some(error) = failure {
             return Err(error).context("a process that was killed did not come back");
         }
-        let mut seen = deferring(&client, &book, &places).await;
+        seen.extend(deferring(&client, &book, &places).await);
         let last = AtomicU64::new(u64::MAX);
         let tell_left = |left| {
             if last.swap(left, Ordering::Relaxed) != left {

@@ -143,13 +143,13 @@ pub fn judge(record: &Record, places: &[Place], found: &Found) -> Verdict {
     verdict
 }
 
-/// Deliveries that were accepted, and are not there.
+/// Deliveries that were accepted and are gone with a stream that was lost. What else is not there stays so, to be judged.
 pub fn missing<'a>(record: &'a Record, places: &[Place], found: &Found) -> Vec<(&'a Key, &'a Sent)> {
     let mut held = by_key(places, found, &mut vec![]);
     let cases = record.keys.iter().flat_map(|(key, sents)| {
         let Held { rows, letters } = held.remove(key).unwrap_or_default();
         let case = Case { record, places, key, sents, rows, letters };
-        sents.iter().filter(|sent| case.is_missing(sent)).map(|sent| (key, sent)).collect::<Vec<_>>()
+        sents.iter().filter(|sent| case.is_gone(sent)).map(|sent| (key, sent)).collect::<Vec<_>>()
     });
     cases.collect()
 }

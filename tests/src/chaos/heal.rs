@@ -1,5 +1,6 @@
 //! All is well again, and known to be.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use local::Server;
@@ -36,10 +37,11 @@ impl Chaos<'_> {
         for note in std::mem::take(&mut *self.notes.lock().expect("not poisoned")) {
             self.book.over(note);
         }
+        self.healed.store(true, Ordering::Relaxed);
     }
 
     /// A claim names the stream that its gateway knew.
-    async fn knows_stream(&self, gateway: usize) -> bool {
+    pub(super) async fn knows_stream(&self, gateway: usize) -> bool {
         let Some(epoch) = self.epoch().await else { return false };
         let canary = drill::Sending::canary(self.places, gateway);
         let answer = self.client.send(self.book, &canary, gateway, Duration::from_secs(10)).await;
@@ -51,7 +53,7 @@ impl Chaos<'_> {
         claim.is_some_and(|claim| claim.epoch == epoch && matches!(claim.state, State::Claimed | State::Published))
     }
 
-    async fn epoch(&self) -> Option<StreamEpoch> {
+    pub(super) async fn epoch(&self) -> Option<StreamEpoch> {
         let client = async_nats::connect(self.world.stack.nats_url()).await.ok()?;
         let stream = async_nats::jetstream::new(client).get_stream(proto::queue::STREAM).await.ok()?;
         Some(StreamEpoch::from_unix_nanos(stream.cached_info().created.unix_timestamp_nanos()))

@@ -1,10 +1,12 @@
 //! Faults done, and undone.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use drill::{Book, Client, Door, Event, Place};
 use local::{Role, Wire};
+use proto::StreamEpoch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Catalog, Fail, Fault, Op, Redis};
@@ -23,14 +25,18 @@ pub(super) struct Chaos<'a> {
     pub(super) notes: Mutex<Vec<usize>>,
     /// Faults that last, and since when.
     pub(super) going_on: Mutex<Vec<(Fault, Instant)>>,
+    /// Notes of lost streams that are not over, and the epochs of these streams.
+    pub(super) lost: Mutex<Vec<(usize, StreamEpoch)>>,
+    /// Once all is well again.
+    pub(super) healed: AtomicBool,
     /// Holds the lock on `runs`.
     lock: Mutex<Option<tokio_postgres::Client>>,
 }
 
 impl<'a> Chaos<'a> {
     pub(super) fn new(world: &'a World, places: &'a [Place], client: &'a Client, book: &'a Book) -> Self {
-        let (notes, going_on, lock) = Default::default();
-        Self { world, places, client, book, notes, going_on, lock }
+        let (notes, going_on, lost, healed, lock) = Default::default();
+        Self { world, places, client, book, notes, going_on, lost, healed, lock }
     }
 
     pub(super) async fn perform(&self, op: &Op) {
@@ -87,7 +93,8 @@ impl<'a> Chaos<'a> {
             }
             Fault::Redis(what) => self.redis(*what).await,
             Fault::DeleteStream => {
-                self.note(Event::StreamLost);
+                let (note, old) = (self.book.note(Event::StreamLost), self.epoch().await);
+                self.notes.lock().expect("not poisoned").push(note);
                 let delete = async || {
                     let client = async_nats::connect(stack.nats_url()).await.ok()?;
                     let context = async_nats::jetstream::new(client);
@@ -100,6 +107,8 @@ impl<'a> Chaos<'a> {
                         .then_some(()))
                 };
                 insist("the stream is deleted", delete).await;
+                // Who does not know which it was cannot tell the new one from it, and waits for the end.
+                self.lost.lock().expect("not poisoned").extend(old.map(|old| (note, old)));
             }
             Fault::LockRuns => {
                 let client = insist("runs is locked", async || {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use drill::{Book, Client, Door, Event, Figures, Found, Key, Plan, Policy, Record, Sending, Sent, Throw};
 use drill::{audit, drained, judge, missing, places};
+use futures_util::future::join;
 use local::{Extra, Role};
 
 use super::perform::Chaos;
@@ -73,8 +74,11 @@ pub async fn round(seed: u64, size: Size) -> Outcome {
 
     let book = Book::default();
     let chaos = Chaos::new(&world, &places, &client, &book);
-    Throw::new(&client, &book, &plan, THROW).run(&script.acts, async |op| chaos.perform(op).await).await;
-    chaos.heal().await;
+    let faults = async {
+        Throw::new(&client, &book, &plan, THROW).run(&script.acts, async |op| chaos.perform(op).await).await;
+        chaos.heal().await;
+    };
+    let ((), seen) = join(faults, chaos.watch()).await;
 
     send_again(&client, &book, &undecided(&book.record())).await;
     drained(&world.stack.nats_url(), PATIENCE, |_| {}).await.expect("drained");
@@ -88,6 +92,7 @@ pub async fn round(seed: u64, size: Size) -> Outcome {
     }
     let (record, found) = (book.record(), Found::read(&mut connect(&world).await).await.expect("rows"));
     let mut verdict = judge(&record, &places, &found);
+    verdict.violations.extend(seen);
     verdict.violations.extend(audit(&world.stack, lost).await.expect("an audit"));
     assert!(verdict.is_clean(), "{verdict}");
     for (key, sent) in missing(&record, &places, &found) {
@@ -111,7 +116,7 @@ async fn world() -> World {
     // Short waits where the product's own are for machines far away: a round must be over in half a minute.
     let gateway = Extra::new().env("RUNLATCH_PUBLISH_TIMEOUT", "2s").env("RUNLATCH_SHUTDOWN_DEADLINE", "3s");
     let worker = Extra::new().env("RUNLATCH_ACK_WAIT", "3s").env("RUNLATCH_MAX_HOLD", "4s");
-    let worker = worker.env("RUNLATCH_SHUTDOWN_DEADLINE", "3s");
+    let worker = worker.env("RUNLATCH_SHUTDOWN_DEADLINE", "3s").env("RUNLATCH_COMPACT_INTERVAL", "1s");
     let gateway = gateway.env("RUNLATCH_REDIS_TIMEOUT", "250ms");
     World::with(|builder| builder.gateways(2).workers(3).wire(true).gateway(gateway).worker(worker)).await
 }

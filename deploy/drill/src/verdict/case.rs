@@ -122,7 +122,12 @@ impl Case<'_> {
         accepted(sent).any(|attempt| attempt.begun >= since)
     }
 
-    pub(super) fn is_missing(&self, sent: &Sent) -> bool {
+    /// Accepted and not there, which the loss of a stream excuses.
+    pub(super) fn is_gone(&self, sent: &Sent) -> bool {
+        self.is_missing(sent) && !self.is_firm(sent)
+    }
+
+    fn is_missing(&self, sent: &Sent) -> bool {
         accepted(sent).next().is_some() && self.ends(sent) == (0, 0)
     }
 
@@ -272,7 +277,7 @@ impl Case<'_> {
             figures.accepted += usize::from(accepted(sent).next().is_some());
             let gone = self.is_missing(sent);
             figures.lost += usize::from(gone && self.is_firm(sent));
-            figures.gone_with_the_stream += usize::from(gone && !self.is_firm(sent));
+            figures.gone_with_the_stream += usize::from(self.is_gone(sent));
             let (rows, letters) = self.ends(sent);
             figures.doubled += usize::from(letters > 0 && rows + letters > 1);
             for attempt in &sent.attempts {
