@@ -180,7 +180,7 @@ async fn slow() {
     tokio::join!(stalling, sending);
 
     for index in 0..3 {
-        world.redis::<()>(redis::cmd("CLIENT").arg("PAUSE").arg(2000).arg("ALL")).await;
+        world.redis::<()>(redis::cmd("CLIENT").arg("PAUSE").arg(1500).arg("ALL")).await;
         let answers = burst(&world, &deploy, &format!("late-{index}"), 20).await;
         assert!(answers.iter().all(|answer| answer.deferred));
         world.keys_are_checked(&deploy).await;
