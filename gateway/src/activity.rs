@@ -3,9 +3,10 @@
 //! hyper bounds the time to a request's head, but not the silence before it knows the protocol, nor that of an HTTP/2
 //! peer, nor how long a peer leaves its answers unread. Who looks after that looks here.
 
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Activity {
     opened: Instant,
     handled: AtomicUsize,
-    /// Milliseconds from `opened` to the last moment when something was being handled.
+    /// Milliseconds from `opened` to the last moment when something was being handled; zero before the first answer.
     last: AtomicU64,
+    /// True once a secret was right. Many callers' requests may share a proxy's connection: one of them is enough.
+    authenticated: AtomicBool,
     /// Answers that are not read, of this period and of the one before it.
     unread: [AtomicUsize; 2],
     period: AtomicUsize,
@@ -44,6 +47,7 @@ impl Activity {
             opened: Instant::now(),
             handled: AtomicUsize::new(0),
             last: AtomicU64::new(0),
+            authenticated: AtomicBool::new(false),
             unread: [AtomicUsize::new(0), AtomicUsize::new(0)],
             period: AtomicUsize::new(0),
             leave: CancellationToken::new(),
@@ -59,6 +63,23 @@ impl Activity {
         let period = self.period.load(Ordering::Relaxed);
         self.unread[period].fetch_add(1, Ordering::Relaxed);
         Unread { body, activity: Arc::clone(self), period }
+    }
+
+    /// A secret was right. Its place is worth more from now on.
+    pub(crate) fn authenticate(&self) {
+        // A write would take the cache line from the other streams' threads.
+        if !self.authenticated() {
+            self.authenticated.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Relaxed)
+    }
+
+    /// How long it has been open without an answer; none after the first.
+    pub(crate) fn unanswered(&self) -> Option<Duration> {
+        (self.last.load(Ordering::Relaxed) == 0).then(|| self.opened.elapsed())
     }
 
     /// How long nothing has been handled here; none while something is.
@@ -79,6 +100,16 @@ impl Activity {
         }
     }
 
+    /// Returns `length` after a stranger was told to leave: it could go on asking for ever, over HTTP/2 even after a
+    /// GOAWAY. Who has held a secret is given the time to answer what is in flight.
+    pub(crate) async fn overstayed(&self, length: Duration) {
+        self.leave.cancelled().await;
+        sleep(length).await;
+        if self.authenticated() {
+            pending::<()>().await;
+        }
+    }
+
     /// Returns when an answer has been left unread for `patience`, or up to twice as long.
     pub(crate) async fn unread(&self, patience: Duration) {
         loop {
@@ -96,7 +127,7 @@ impl Activity {
 impl Drop for Handled {
     fn drop(&mut self) {
         let now = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.last.store(now, Ordering::Relaxed);
+        self.0.last.store(now.max(1), Ordering::Relaxed);
         self.0.handled.fetch_sub(1, Ordering::Relaxed);
     }
 }

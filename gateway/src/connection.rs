@@ -100,6 +100,7 @@ impl Connection {
             service_fn(|request| answer(Arc::clone(&self.gateway), Arc::clone(activity), self.limits, request));
         let mut connection = pin!(protocol.serve_connection(TokioIo::new(Linger::new(stream)), service));
         let mut unread = pin!(activity.unread(self.limits.header_time));
+        let mut overstayed = pin!(activity.overstayed(HASTE));
         let mut patience = self.limits.header_time;
         let mut finishing = false;
         loop {
@@ -119,6 +120,7 @@ impl Connection {
                     patience = FAREWELL.min(patience);
                 }
                 () = &mut unread => return,
+                () = &mut overstayed => return,
             }
             connection.as_mut().graceful_shutdown();
             finishing = true;
@@ -143,7 +145,7 @@ async fn answer(
     let answer = if request.headers().len() > limits.headers {
         respond::too_many_headers()
     } else {
-        handle(&gateway, request).await
+        handle(&gateway, &activity, request).await
     };
     drop(handled);
     Ok(answer.map(|body| activity.answer(body)))

@@ -1,5 +1,8 @@
-//! Places for connections. A connection costs its opener nothing, and idle ones could take all places and keep them:
-//! so when one more comes than there is room for, those that have been idle the longest make way for it.
+//! Places for connections. A connection costs its opener nothing, and strangers could take all places and keep them: so
+//! when one more comes than there is room for, somebody makes way for it.
+//!
+//! First those make way on whose connections no secret has ever been right, busy or not: being refused is no work. Those
+//! who have held one follow only where strangers have few places, so that no number of strangers can push them out.
 //!
 //! There is no limit for each peer: behind a load balancer all connections come from one address.
 
@@ -13,12 +16,18 @@ use tokio::time::timeout;
 
 use crate::activity::Activity;
 
-/// Who has been idle for less is not asked to leave: a head that has been sent may still be on its way.
+/// Who came less ago and has no answer yet is not asked to leave, nor who has held a secret and was idle for less: a head
+/// that has been sent may still be on its way.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often it is looked for somebody who may be asked to leave.
 const LOOK: Duration = Duration::from_millis(50);
 /// One look through all connections makes way for this share of them, so that a flood does not cost a look for each.
 const SHARE: usize = 64;
+/// The same of strangers, who lose nothing: the more go at a time, the less a newcomer waits behind others in the backlog.
+const STRANGERS_SHARE: usize = 16;
+/// Where strangers have this share of all places, a newcomer waits for one of theirs. The rest cannot be taken from
+/// those who have held a secret.
+const STRANGERS_PLACES: usize = 4;
 
 /// All connections.
 pub(crate) struct Crowd {
@@ -55,21 +64,33 @@ impl Crowd {
         Member { id, crowd: Arc::clone(self), activity, _place: place }
     }
 
-    /// Asks the connections that have been idle the longest to leave, unless as many are about to.
+    /// Asks strangers to leave, those idle the longest before others; or else those who have held a secret and have been
+    /// idle the longest. None where as many are about to.
     fn make_way(&self) {
-        let mut leaving = 0;
-        let mut idle = Vec::new();
+        let (mut strangers, mut leaving) = (0, 0);
+        let (mut dispensable, mut idle) = (Vec::new(), Vec::new());
         for member in self.members().values() {
+            let authenticated = member.authenticated();
+            strangers += usize::from(!authenticated);
             match member.idle() {
                 Some(_) if member.leave.is_cancelled() => leaving += 1,
-                Some(time) if time >= GRACE => idle.push((time, Arc::clone(member))),
+                // A stranger goes even while it is refused once more. One in flight is not idle: it has no time.
+                _ if !authenticated && member.leave.is_cancelled() => leaving += 1,
+                time if !authenticated && member.unanswered().is_none_or(|time| time >= GRACE) => {
+                    dispensable.push((time.unwrap_or_default(), Arc::clone(member)));
+                }
+                Some(time) if authenticated && time >= GRACE => idle.push((time, Arc::clone(member))),
                 Some(_) | None => {}
             }
         }
-        let count = self.limit.div_ceil(SHARE).saturating_sub(leaving).min(idle.len());
+        let mut share = STRANGERS_SHARE;
+        if dispensable.is_empty() && strangers < self.limit.div_ceil(STRANGERS_PLACES) {
+            (dispensable, share) = (idle, SHARE);
+        }
+        let count = self.limit.div_ceil(share).saturating_sub(leaving).min(dispensable.len());
         if count > 0 {
-            idle.select_nth_unstable_by(count - 1, |(one, _), (other, _)| other.cmp(one));
-            idle[..count].iter().for_each(|(_, member)| member.leave.cancel());
+            dispensable.select_nth_unstable_by(count - 1, |(one, _), (other, _)| other.cmp(one));
+            dispensable[..count].iter().for_each(|(_, member)| member.leave.cancel());
         }
     }
 

@@ -12,6 +12,7 @@ use proto::envelope::Delivery;
 use proto::secret::Pepper;
 use proto::{Claim, Fingerprint, Payload, RunId, Selector, Timestamp};
 
+use crate::activity::Activity;
 use crate::admission::Admission;
 use crate::auth::{Caller, Target, authenticate};
 use crate::catalog::Catalog;
@@ -41,10 +42,10 @@ pub struct Gateway {
 const UNCHECKED: Refusal = Refusal::Unavailable("redis: the key cannot be checked");
 
 /// Answers one request. Never fails: a refusal is an answer too.
-pub async fn handle(gateway: &Gateway, request: Request<Incoming>) -> Response {
+pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Request<Incoming>) -> Response {
     let began = Instant::now();
     let (head, mut body) = request.into_parts();
-    let result = deliver(gateway, &head, &mut body).await;
+    let result = deliver(gateway, activity, &head, &mut body).await;
     gateway.metrics.count(respond::outcome(&result), began.elapsed());
     match result {
         Ok(accepted) => respond::accepted(head.uri.path(), &accepted),
@@ -55,10 +56,19 @@ pub async fn handle(gateway: &Gateway, request: Request<Incoming>) -> Response {
     }
 }
 
-async fn deliver(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result<Accepted, Refusal> {
+async fn deliver(
+    gateway: &Gateway,
+    activity: &Activity,
+    head: &Parts,
+    body: &mut Incoming,
+) -> Result<Accepted, Refusal> {
     let route = Route::read(&head.method, head.uri.path())?;
     let place = gateway.admission.enter()?;
-    let caller = identify(gateway, &route, head)?;
+    let identified = identify(gateway, &route, head);
+    if matches!(identified, Ok(_) | Err(Refusal::PlaybookDisabled | Refusal::KillSwitchEngaged)) {
+        activity.authenticate();
+    }
+    let caller = identified?;
     let key = key::read(&head.headers)?;
     let selector = query::read(head.uri.query())?;
     let body = timed(&gateway.metrics.steps().body, body::read(body, gateway.limits)).await?;
