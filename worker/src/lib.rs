@@ -21,6 +21,7 @@ pub mod config;
 mod connection;
 mod database;
 mod decode;
+mod forgotten;
 mod health;
 mod insert;
 mod known;

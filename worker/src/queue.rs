@@ -18,16 +18,20 @@ use futures_util::StreamExt;
 use proto::{StreamEpoch, queue::STREAM};
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
-use crate::{config::Config, database::Database, known::make_known, metrics::Metrics, stream};
+use crate::{
+    config::Config,
+    database::Database,
+    forgotten::{Forgotten, Look},
+    known::make_known,
+    metrics::Metrics,
+    stream,
+};
 
 /// How often the stream is looked at while all is well: refreshes the gauge of waiting time.
 const LOOK: Duration = Duration::from_secs(2);
-/// How many looks in a row must find messages that the consumer has forgotten. The broker moves its two counts one
-/// after the other, and the replicas of a cluster not at once.
-const LOOKS: u32 = 3;
 /// Pause after a failed attempt to attach.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -99,21 +103,24 @@ impl Queue {
 
     /// Attaches, and attaches again whenever there is doubt. Never ends.
     pub(crate) async fn keep_attached(&self) {
-        let mut last = None;
+        let mut last: Option<Attached> = None;
+        let mut forgotten = None;
         let mut watch = self.attached.subscribe();
         loop {
             match self.attach(last).await {
                 Ok(attached) => {
+                    // Of the same stream it is still known what was seen.
                     if last.is_none_or(|last| last.epoch != attached.epoch) {
                         make_known(attached.epoch, &self.database);
+                        forgotten = None;
                     }
+                    let forgotten = forgotten.get_or_insert_with(|| Forgotten::new(attached.ack_wait));
                     last = Some(attached);
                     self.set_trouble(None);
                     self.attached.send_replace(last);
-                    let mut forgotten = Forgotten::default();
                     while watch.borrow_and_update().is_some() {
                         _ = timeout(LOOK, watch.changed()).await;
-                        self.look(attached, &mut forgotten).await;
+                        self.look(attached, forgotten).await;
                     }
                 }
                 Err(error) => {
@@ -158,16 +165,20 @@ impl Queue {
     }
 
     async fn look(&self, attached: Attached, forgotten: &mut Forgotten) {
-        // The floor first: it only rises, so that a message below it which is still there afterwards is there for good.
-        let floor = stream::ack_floor(&self.context, attached.epoch).await;
+        // The consumer first: its floor only rises, so that a message below it which is still there afterwards is there for
+        // good.
+        let consumer = stream::cursor(&self.context, attached.epoch).await;
         match stream::look(&self.context).await {
             Ok(Some(info)) if info.created.unix_timestamp_nanos() == attached.created => {
-                let waiting =
-                    if info.state.messages == 0 { 0.0 } else { age(info.state.first_timestamp.unix_timestamp_nanos()) };
-                self.metrics.oldest_waiting.set(waiting);
                 let first = (info.state.messages > 0).then_some(info.state.first_sequence);
-                if forgotten.saw(first, floor) {
-                    tracing::error!("the consumer has forgotten messages that the stream holds; making it anew");
+                let waiting = first.map_or(0.0, |_| age(info.state.first_timestamp.unix_timestamp_nanos()));
+                self.metrics.oldest_waiting.set(waiting);
+                let look = Look { first, consumer, usable: self.database.trouble().is_none() };
+                if forgotten.saw(look, Instant::now()) {
+                    tracing::error!(
+                        sequence = first,
+                        "the consumer seems to have forgotten a message that the stream holds; making it anew"
+                    );
                     // Safe whatever it has in hand: that comes again, and is a duplicate then.
                     stream::delete_consumer(&self.context, attached.epoch).await;
                     self.doubt();
@@ -193,49 +204,8 @@ impl Queue {
     }
 }
 
-/// Whether messages are left that the consumer will never give out, because it takes them for acked. nats-server (2.9.10)
-/// comes back from a SIGKILL with such: the consumer's state was on disk, the removal of what it had acked was not. They
-/// would stay in the stream for ever; and should one of them not have been acked after all, it would be lost (I3).
-#[derive(Default)]
-struct Forgotten {
-    first: Option<u64>,
-    looks: u32,
-}
-
-impl Forgotten {
-    /// Notes the first sequence in the stream and the consumer's ack floor. True once that first one has stayed at or below
-    /// the floor for some looks: in a work queue, nothing may be there.
-    fn saw(&mut self, first: Option<u64>, floor: Option<u64>) -> bool {
-        let below = first.filter(|first| floor.is_some_and(|floor| *first <= floor));
-        self.looks = if below.is_some() && below == self.first { self.looks + 1 } else { u32::from(below.is_some()) };
-        self.first = below;
-        self.looks >= LOOKS
-    }
-}
-
 /// Seconds since `nanos` after 1970; 0 where the broker's clock is ahead.
 fn age(nanos: i128) -> f64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     now.saturating_sub(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))).as_secs_f64()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_stays_below_the_floor_is_forgotten() {
-        let saw = |looks: &[(Option<u64>, Option<u64>)]| {
-            let mut forgotten = Forgotten::default();
-            looks.iter().map(|(first, floor)| forgotten.saw(*first, *floor)).collect::<Vec<_>>()
-        };
-        assert_eq!(saw(&[(Some(5), Some(9)); 3]), [false, false, true]);
-        assert_eq!(saw(&[(Some(5), Some(5)), (Some(5), Some(7)), (Some(5), Some(9))]), [false, false, true]);
-        // In hand or waiting; on its way out; an empty stream; no answer.
-        for look in [(Some(10), Some(9)), (None, Some(9)), (Some(5), None)] {
-            assert_eq!(saw(&[look; 4]), [false; 4]);
-        }
-        assert_eq!(saw(&[(Some(5), Some(9)), (Some(6), Some(9)), (Some(7), Some(9))]), [false; 3]);
-        assert_eq!(saw(&[(Some(5), Some(9)), (Some(5), None), (Some(5), Some(9))]), [false; 3]);
-    }
 }

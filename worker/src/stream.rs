@@ -15,6 +15,7 @@ use proto::StreamEpoch;
 use proto::queue::{STREAM, SUBJECTS, consumer};
 
 use crate::config::Config;
+use crate::forgotten::Cursor;
 
 /// Why there is nothing to pull from.
 #[derive(Debug, thiserror::Error)]
@@ -128,10 +129,15 @@ fn wanted_consumer(config: &Config, stream: &Info) -> pull::Config {
     }
 }
 
-/// Up to which sequence the consumer of this epoch takes everything for acked; `None` where it cannot be asked.
-pub(crate) async fn ack_floor(context: &Context, epoch: StreamEpoch) -> Option<u64> {
+/// Where the consumer of this epoch stands; `None` where it cannot be asked.
+pub(crate) async fn cursor(context: &Context, epoch: StreamEpoch) -> Option<Cursor> {
     let stream = context.get_stream_no_info(STREAM).await.ok()?;
-    Some(stream.consumer_info(consumer(epoch)).await.ok()?.ack_floor.stream_sequence)
+    let info = stream.consumer_info(consumer(epoch)).await.ok()?;
+    Some(Cursor {
+        created: info.created.unix_timestamp_nanos(),
+        ack_floor: info.ack_floor.stream_sequence,
+        delivered: info.delivered.stream_sequence,
+    })
 }
 
 /// Deletes the consumer of this epoch. Another worker may have done so, or may do so next: whoever finds none makes one.
