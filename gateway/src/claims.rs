@@ -3,6 +3,7 @@
 mod breaker;
 mod link;
 mod probe;
+mod rest;
 mod verdict;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Finds out, off every delivery's time, what Redis is good for.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{Client, Cmd};
 use tokio::time::sleep;
@@ -9,13 +9,12 @@ use uuid::Uuid;
 
 use super::breaker::{Access, Breaker, State};
 use super::link::{Fault, Link};
+use super::rest::Rest;
 use super::set_if_absent;
 use crate::metrics::Metrics;
 
 /// Pause between probes while all is well, so that an outage is noticed where no delivery comes.
 const WELL: Duration = Duration::from_secs(1);
-/// The same while it is not: by this much an outage may seem to be longer than it is.
-const UNWELL: Duration = Duration::from_millis(200);
 
 pub(super) struct Probe {
     client: Client,
@@ -37,24 +36,25 @@ impl Probe {
 
     /// Never ends.
     pub(super) async fn keep_asking(&self, breaker: &Breaker) {
+        let mut rest = Rest::default();
         loop {
             let state = breaker.now();
-            let pause = match state.writes() {
-                Some(link) => {
-                    let answer = self.ask(link, &self.write).await;
-                    _ = breaker.judged(&state, Access::Write, answer);
-                    WELL
+            if let Some(link) = state.writes() {
+                rest.works(Instant::now());
+                let answer = self.ask(link, &self.write).await;
+                _ = breaker.judged(&state, Access::Write, answer);
+                // Not kept while waiting: with the last state its connection closes.
+                drop(state);
+                tokio::select! {
+                    () = sleep(WELL) => {}
+                    () = breaker.doubted() => {}
                 }
-                None => {
-                    breaker.change(&state, self.find_out().await);
-                    UNWELL
-                }
-            };
-            // Not kept while waiting: with the last state its connection closes.
-            drop(state);
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = breaker.doubted() => {}
+            } else {
+                drop(state);
+                // Gateways that lost it together come back to it one by one.
+                sleep(rest.fails(Instant::now()).mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                let state = breaker.now();
+                breaker.change(&state, self.find_out().await);
             }
         }
     }

@@ -17,8 +17,9 @@ use crate::found::{Letter, Row};
 
 /// How far the clock that dates deliveries may be from the book's.
 const SKEW: Duration = Duration::from_secs(1);
-/// After Redis was unwell, how long a gateway may take to trust it again: its probe asks every 200 ms, and waits as long
-/// to connect. Not more, or whoever never trusts it again has an excuse for half of a drill.
+/// After Redis was unwell, how long a gateway may take to trust it again: its probe asks every 200 ms, or leaves it alone a
+/// little longer where it failed before, and takes as long to connect. Not more, or whoever never trusts it again has an
+/// excuse for half of a drill.
 const DISTRUST: Duration = Duration::from_secs(2);
 
 pub(super) struct Case<'a> {
