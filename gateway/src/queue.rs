@@ -1,7 +1,9 @@
 //! The queue as the gateway sees it: is it there, which incarnation is it, and is there room?
 
+mod trouble;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State as Connection;
@@ -11,6 +13,8 @@ use futures_util::StreamExt;
 use proto::{StreamEpoch, queue};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
+
+use self::trouble::Trouble;
 
 /// How often the stream's state is read.
 const LOOK: Duration = Duration::from_secs(1);
@@ -56,8 +60,7 @@ pub struct Queue {
     /// Counts disconnects; whoever awaits an acknowledgement watches it.
     disconnects: watch::Receiver<u64>,
     look: Arc<Notify>,
-    /// Why the last message was not acknowledged, if it was not.
-    trouble: Arc<Mutex<Option<&'static str>>>,
+    trouble: Arc<Trouble>,
     /// True if that was for want of an answer, and the broker has not answered anything since.
     unanswered: Arc<AtomicBool>,
     /// Bytes that the stream may hold before intake stops.
@@ -81,8 +84,7 @@ impl Queue {
             // A connection that died without a word is noticed after three of these; until then each delivery waits for its
             // acknowledgement in vain.
             .ping_interval(Duration::from_secs(3))
-            // The first attempts quickly, since most outages are restarts; never more than a second apart.
-            .reconnect_delay_callback(|attempt| Duration::from_millis((attempt as u64 * 50).min(1000)))
+            .reconnect_delay_callback(pause)
             .event_callback(move |event| {
                 match event {
                     Event::Disconnected => {
@@ -141,27 +143,17 @@ impl Queue {
         None
     }
 
-    /// Notes the fate of a message that was sent; its reason goes to the log when it changes, not with every refusal.
+    /// Notes the fate of a message that was sent.
     pub(crate) fn note(&self, trouble: Option<&'static str>) {
         self.unanswered.store(trouble == Some(LATE), Ordering::Relaxed);
-        let mut now = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if *now != trouble {
-            match trouble {
-                Some(reason) => tracing::warn!(reason, "deliveries are answered 503"),
-                None => tracing::info!("deliveries are queued again"),
-            }
-            *now = trouble;
-        }
-    }
-
-    fn last_trouble(&self) -> Option<&'static str> {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trouble.note(trouble);
     }
 
     /// What is wrong with the queue although it seems to be there.
     pub fn trouble(&self) -> Option<&'static str> {
         let blind = self.seen.borrow().at.is_some_and(|at| at.elapsed() > BLIND);
-        self.last_trouble()
+        self.trouble
+            .now()
             .or(blind.then_some("nats: the stream's state cannot be read; its byte budget is not guarded"))
     }
 
@@ -210,6 +202,7 @@ impl Queue {
         };
         loop {
             self.look_once().await;
+            self.trouble.tell();
             tokio::select! {
                 () = sleep(LOOK) => {}
                 () = self.look.notified() => {}
@@ -262,6 +255,13 @@ impl Queue {
     }
 }
 
+/// Pause before this attempt to reconnect, from 1. The first ones come quickly, since most outages are restarts, and none more
+/// than a second after the last; but not those of all gateways at once.
+fn pause(attempt: usize) -> Duration {
+    let longest = Duration::from_millis(50).saturating_mul(attempt.try_into().unwrap_or(u32::MAX));
+    longest.min(Duration::from_secs(1)).mul_f64(0.5 + 0.5 * fastrand::f64())
+}
+
 fn is_missing(error: &jetstream::context::GetStreamError) -> bool {
     matches!(error.kind(), GetStreamErrorKind::JetStream(error)
         if error.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
@@ -270,6 +270,16 @@ fn is_missing(error: &jetstream::context::GetStreamError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gateways_come_back_one_by_one() {
+        for (attempt, longest) in [(0, 0), (1, 50), (2, 100), (20, 1000), (21, 1000), (usize::MAX, 1000)] {
+            let drawn: Vec<_> = (0..100).map(|_| pause(attempt).as_micros()).collect();
+            let longest = longest * 1000;
+            assert!(drawn.iter().all(|pause| (longest / 2..=longest).contains(pause)), "{attempt}: {drawn:?}");
+            assert!(longest == 0 || drawn.iter().any(|pause| *pause != drawn[0]), "{attempt}");
+        }
+    }
 
     #[test]
     fn what_may_be_another_stream_confirms_no_mark() {
