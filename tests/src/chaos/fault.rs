@@ -116,6 +116,15 @@ impl Fault {
         )
     }
 
+    /// Whether it is to Redis, or to the gateways' wire to it.
+    pub fn is_to_redis(&self) -> bool {
+        match self {
+            Self::Kill(process) | Self::Freeze(process) | Self::Stop(process) => process == "redis",
+            Self::Redis(_) | Self::Wire(_, Server::Redis, _) => true,
+            _ => false,
+        }
+    }
+
     /// What no other fault may touch while this one lasts, or they would undo each other.
     pub fn occupies(&self) -> String {
         match self {

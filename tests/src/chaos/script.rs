@@ -46,7 +46,8 @@ impl Script {
         for nth in 1..=size.faults {
             let at = size.deliveries * nth / (size.faults + 1);
             let fault = Fault::draw(rng, size.long, may_lose_stream);
-            let until = at + if fault.lasts() { rng.usize(10..size.deliveries / 8) } else { 0 };
+            let length = if fault.lasts() { rng.usize(10..size.deliveries / 8) / share(&fault, size) } else { 0 };
+            let until = at + length;
             if busy.get(&fault.occupies()).is_some_and(|until| *until >= at) {
                 continue;
             }
@@ -61,6 +62,12 @@ impl Script {
         acts.sort_by_key(|act| act.at);
         Self { acts }
     }
+}
+
+/// What keeps Redis from being asked is over sooner in a long round, or for half of it no key would be checked, and nobody
+/// be refused.
+fn share(fault: &Fault, size: Size) -> usize {
+    if size.long && fault.is_to_redis() { 4 } else { 1 }
 }
 
 impl fmt::Display for Op {
