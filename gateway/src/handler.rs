@@ -40,6 +40,8 @@ pub struct Gateway {
 
 /// Redis cannot say whether the key is known, and it was chosen not to go on without.
 const UNCHECKED: Refusal = Refusal::Unavailable("redis: the key cannot be checked");
+/// The key is claimed by this very delivery, which has no target any more.
+const UNHELPED: Refusal = Refusal::Unavailable("known, perhaps accepted, and without a target to publish it for");
 
 /// Answers one request. Never fails: a refusal is an answer too.
 pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Request<Incoming>) -> Response {
@@ -126,7 +128,8 @@ fn admit(gateway: &Gateway, caller: &Caller, selector: &Selector) -> Result<Targ
 }
 
 /// A retry is answered as one, whatever has changed since; but nothing refused here binds the key. A retry that is not
-/// known to be published cannot be helped now: without target or queue there is nothing to publish.
+/// known to be published cannot be helped now: without target or queue there is nothing to publish. It is not refused
+/// for good either, since it may have been accepted: a mark can be lost, and a mark of a stream in doubt says nothing.
 async fn known(
     gateway: &Gateway,
     run: RunId,
@@ -137,7 +140,8 @@ async fn known(
     match judge(found, fingerprint, gateway.queue.epoch()) {
         Verdict::Replay(at) => Ok(Accepted::replayed(run, at)),
         Verdict::Conflict => Err(Refusal::Conflict(run)),
-        // It may be known. A refusal that is final would tell the retry of a delivery that was accepted to give up.
+        Verdict::Help(_) if !matches!(refusal, Refusal::Unavailable(_)) => Err(UNHELPED),
+        // It may be known.
         Verdict::Deferred(_) if !matches!(refusal, Refusal::Unavailable(_)) => Err(UNCHECKED),
         Verdict::New | Verdict::Help(_) | Verdict::Deferred(_) => Err(refusal),
     }

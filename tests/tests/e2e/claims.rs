@@ -67,13 +67,25 @@ async fn scope() {
     world.end().await;
 }
 
+/// What is in Redis of this delivery to acme/deploy, and under which run.
+fn claimed(playbook: PlaybookId, key: &str, target: &Selector, state: State, epoch: StreamEpoch) -> (RunId, Claim) {
+    let run = RunId::compute(proto::Scope::Playbook(playbook), &key.to_owned().try_into().expect("a key"));
+    let body = harness::payload(key);
+    let payload = Payload::parse(body.as_bytes()).expect("a payload");
+    let fingerprint = Fingerprint::compute(playbook, target, &payload).short();
+    let accepted_at = Timestamp::from_millis(1_700_000_000_123).expect("fits");
+    (run, Claim { state, fingerprint, accepted_at, playbook, epoch })
+}
+
+/// When that was accepted.
+const THEN: &str = "2023-11-14T22:13:20.123Z";
+
 /// An owner that died between claim and publish: the retry publishes. And what a claim looks like on the way.
 #[tokio::test]
 async fn a_retry_helps() {
     let world = World::start().await;
     let deploy = world.playbook("acme/deploy").await;
     let playbook = world.playbook_id("deploy").await;
-    let then = Timestamp::from_millis(1_700_000_000_123).expect("fits");
 
     // Claimed and never published; published to a stream that is no more; published before any stream was known.
     for (index, (state, epoch)) in
@@ -82,22 +94,18 @@ async fn a_retry_helps() {
             .enumerate()
     {
         let key = format!("k{index}");
-        let run = RunId::compute(proto::Scope::Playbook(playbook), &key.clone().try_into().expect("a key"));
-        let body = harness::payload(&key);
-        let payload = Payload::parse(body.as_bytes()).expect("a payload");
-        let fingerprint = Fingerprint::compute(playbook, &Selector::default(), &payload).short();
-        let claim = Claim { state, fingerprint, accepted_at: then, playbook, epoch };
+        let (run, claim) = claimed(playbook, &key, &Selector::default(), state, epoch);
         world.set_claim(run, &claim.encode()).await;
 
         let helped = world.send(deploy.delivery(&key)).await.replayed();
-        assert_eq!((helped.run, helped.timestamp.as_str()), (run.0, "2023-11-14T22:13:20.123Z"));
+        assert_eq!((helped.run, helped.timestamp.as_str()), (run.0, THEN));
         // Now marked, with the epoch of the stream that exists: the next retry leaves the queue alone.
         let marked = eventually("the mark names the stream", async || {
             let claim = world.marked(run.0).await;
             (claim.epoch.0 > 1).then_some(claim)
         })
         .await;
-        assert_eq!((marked.fingerprint, marked.accepted_at, marked.playbook), (fingerprint, then, playbook));
+        assert_eq!(marked, Claim { state: State::Published, epoch: marked.epoch, ..claim });
         let messages = world.messages_ever().await;
         assert_eq!(world.send(deploy.delivery(&key)).await.replayed(), helped);
         assert_eq!(world.messages_ever().await, messages);
@@ -105,7 +113,36 @@ async fn a_retry_helps() {
     world.settled().await;
     let runs = world.runs().await;
     assert_eq!(runs.len(), 3);
-    assert!(runs.iter().all(|run| run.accepted_at == "2023-11-14T22:13:20.123Z"));
+    assert!(runs.iter().all(|run| run.accepted_at == THEN));
+    world.end().await;
+}
+
+/// A retry whose target has gone is a replay where a mark says so. Where none does there is nothing to publish, and yet it
+/// may have been accepted: it is not refused for good.
+#[tokio::test]
+async fn a_retry_without_a_target() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let playbook = world.playbook_id("deploy").await;
+    let epoch = world.marked(world.send(deploy.delivery("k")).await.created().run).await.epoch;
+    let gone = Selector { project: Some("gone".parse().expect("a slug")), template: None };
+    let retry = || deploy.delivery("retry").query("project=gone");
+    for (state, epoch) in
+        [(State::Claimed, epoch), (State::Published, StreamEpoch(1)), (State::Published, StreamEpoch::UNKNOWN)]
+    {
+        let (run, claim) = claimed(playbook, "retry", &gone, state, epoch);
+        world.set_claim(run, &claim.encode()).await;
+        world.send(retry()).await.refused(503, "unavailable");
+        world.send(retry().body("{}")).await.conflicts_with(run.0);
+    }
+    let (run, claim) = claimed(playbook, "retry", &gone, State::Published, epoch);
+    world.set_claim(run, &claim.encode()).await;
+    let replayed = world.send(retry()).await.replayed();
+    assert_eq!((replayed.run, replayed.timestamp.as_str()), (run.0, THEN));
+    world.forget().await;
+    world.send(retry()).await.refused(422, "project_not_found");
+    world.settled().await;
+    world.only_run().await;
     world.end().await;
 }
 
@@ -164,13 +201,13 @@ async fn a_claim_lives_as_long_as_its_window() {
 /// A stalled Redis must not let a conflicting reuse take the key from who holds it (I4).
 #[tokio::test]
 async fn a_stalled_redis_changes_no_owner() {
-    let hasty = local::Extra::new().env("RUNLATCH_REDIS_TIMEOUT", "250ms");
+    let hasty = local::Extra::new().env("RUNLATCH_REDIS_TIMEOUT", "1s");
     let world = World::with(|builder| builder.gateway(hasty)).await;
     let deploy = world.playbook("acme/deploy").await;
     let created = world.send(deploy.delivery("k")).await.created();
     world.marked(created.run).await;
 
-    world.redis::<()>(redis::cmd("CLIENT").arg("PAUSE").arg(2000).arg("ALL")).await;
+    world.redis::<()>(redis::cmd("CLIENT").arg("PAUSE").arg(4000).arg("ALL")).await;
     let other = world.send(deploy.delivery("k").body("{}")).await.created();
     assert!(other.deferred);
     let next = eventually("redis answers again", async || {
