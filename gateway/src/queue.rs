@@ -39,9 +39,9 @@ struct Seen {
 }
 
 impl Seen {
-    /// What may be believed of it over this connection, or while there is none.
-    fn epoch(&self, connection: Option<u64>) -> StreamEpoch {
-        let confirmed = connection.is_none() || connection == self.connection;
+    /// What may be believed of it over this connection, or after it.
+    fn epoch(&self, connection: u64) -> StreamEpoch {
+        let confirmed = self.connection == Some(connection);
         if self.present && confirmed { self.epoch } else { StreamEpoch::UNKNOWN }
     }
 }
@@ -75,6 +75,7 @@ impl Queue {
         ack_patience: Duration,
     ) -> Result<Self, async_nats::ConnectError> {
         let (disconnected, disconnects) = watch::channel(0);
+        let failure = ops::News::default();
         let look = Arc::new(Notify::new());
         let poke = Arc::clone(&look);
         let client = ConnectOptions::new()
@@ -92,12 +93,13 @@ impl Queue {
                         disconnected.send_modify(|count| *count += 1);
                     }
                     Event::Connected => {
+                        failure.over();
                         tracing::info!("nats: connected");
                         poke.notify_one();
                     }
-                    // A wrong password, or a server of another age: nothing works until somebody acts.
-                    Event::ClientError(error) => tracing::warn!(%error, "nats"),
-                    Event::ServerError(error) => tracing::warn!(%error, "nats"),
+                    // Nobody is there, a wrong password, or a server of another age: for each attempt to connect.
+                    Event::ClientError(error) if failure.is_new(&error) => tracing::warn!(%error, "nats"),
+                    Event::ServerError(error) if failure.is_new(&error) => tracing::warn!(%error, "nats"),
                     event => tracing::debug!(%event, "nats"),
                 }
                 async {}
@@ -159,13 +161,13 @@ impl Queue {
 
     /// The incarnation of the stream that is there: what a mark must name to be believed. Unknown where there may be
     /// another than was seen, after a reconnect most of all: a broker that has lost its disk comes back without it.
-    /// While it is away the last one counts, so that what is known to be published keeps its answer.
+    /// While it is away the last one counts, so that what is known to be published keeps its answer; unless there was
+    /// doubt already.
     pub fn epoch(&self) -> StreamEpoch {
-        let connected = self.client.connection_state() == Connection::Connected;
-        self.seen.borrow().epoch(connected.then(|| self.connection()))
+        self.seen.borrow().epoch(self.connection())
     }
 
-    /// Number of the connection; the next one has another before it can be used.
+    /// Number of the connection, or of the last one while there is none. The next one has another before it can be used.
     fn connection(&self) -> u64 {
         self.statistics.connects.load(Ordering::Relaxed)
     }
@@ -287,12 +289,10 @@ mod tests {
         let seen = Seen { present: true, epoch, connection: Some(1), bytes: 0, messages: 0, at: None, silent: false };
         let (gone, doubted) = (Seen { present: false, ..seen }, Seen { connection: None, ..seen });
         for (what, seen, connection, believed) in [
-            ("seen over this connection", seen, Some(1), epoch),
-            ("the broker is away", seen, None, epoch),
-            ("reconnected, not looked at yet", seen, Some(2), StreamEpoch::UNKNOWN),
-            ("deleted or made, not looked at yet", doubted, Some(1), StreamEpoch::UNKNOWN),
-            ("deleted", gone, Some(1), StreamEpoch::UNKNOWN),
-            ("deleted, and the broker is away", gone, None, StreamEpoch::UNKNOWN),
+            ("seen over this connection, or the broker is away since", seen, 1, epoch),
+            ("reconnected, not looked at yet, perhaps away again", seen, 2, StreamEpoch::UNKNOWN),
+            ("deleted or made, not looked at yet, perhaps away since", doubted, 1, StreamEpoch::UNKNOWN),
+            ("deleted, perhaps away since", gone, 1, StreamEpoch::UNKNOWN),
         ] {
             assert_eq!(seen.epoch(connection), believed, "{what}");
         }

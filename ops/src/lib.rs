@@ -5,9 +5,11 @@
 pub mod kill;
 pub mod listener;
 mod log;
+mod news;
 mod settings;
 
 pub use log::log;
+pub use news::News;
 pub use settings::{Log, read, refuse};
 
 use tokio::signal::unix::{SignalKind, signal};

@@ -13,6 +13,7 @@ pub(crate) async fn connect(
     servers: Vec<ServerAddr>,
     changed: Arc<Notify>,
 ) -> Result<Client, async_nats::ConnectError> {
+    let failure = ops::News::default();
     ConnectOptions::new()
         .name("runlatch-worker")
         .retry_on_initial_connect()
@@ -27,9 +28,13 @@ pub(crate) async fn connect(
         })
         .event_callback(move |event| {
             match &event {
-                Event::Connected => tracing::info!("connected to nats"),
+                Event::Connected => {
+                    failure.over();
+                    tracing::info!("connected to nats");
+                }
                 // A server's text names subjects and limits, never messages.
-                event => tracing::warn!(%event, "nats"),
+                event if failure.is_new(event) => tracing::warn!(%event, "nats"),
+                _ => {}
             }
             if matches!(event, Event::Connected | Event::Disconnected) {
                 changed.notify_one();
