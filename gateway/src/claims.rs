@@ -46,6 +46,8 @@ pub enum Unchecked {
 }
 
 impl Unchecked {
+    pub(crate) const ALL: [Self; 4] = [Self::Open, Self::NoAnswer, Self::ReadOnly, Self::Unreadable];
+
     /// The metric label.
     pub fn reason(self) -> &'static str {
         match self {
@@ -90,6 +92,11 @@ impl Claims {
     /// What is wrong with Redis, for operators.
     pub fn trouble(&self) -> Option<String> {
         self.breaker.now().trouble()
+    }
+
+    /// What the breaker makes of Redis now.
+    pub(crate) fn breaker(&self) -> BreakerState {
+        self.breaker.now().kind()
     }
 
     /// Claims the key, or finds out who holds it.

@@ -76,8 +76,10 @@ impl ops::listener::Health for Health {
     }
 
     fn refresh(&self) {
-        let Parts { metrics, catalog, queue, admission, .. } = &self.parts;
+        let Parts { metrics, catalog, claims, queue, admission, .. } = &self.parts;
         let (messages, bytes) = queue.depth();
+        // Read where it is told, not noted where it changes: of two changes at once the later note would stay.
+        metrics.redis.breaker_is(claims.breaker());
         metrics.in_flight.set(admission.in_flight() as i64);
         metrics.catalog_age.set(catalog.age().as_secs_f64());
         metrics.queue_messages.set(messages as i64);

@@ -60,9 +60,8 @@ pub(super) struct Breaker {
 impl Breaker {
     /// Open, until the first probe.
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        let state = State::Open("not connected yet".to_owned());
-        metrics.redis.breaker(state.kind(), false);
-        Self { state: ArcSwap::from_pointee(state), doubt: Notify::new(), metrics }
+        let state = ArcSwap::from_pointee(State::Open("not connected yet".to_owned()));
+        Self { state, doubt: Notify::new(), metrics }
     }
 
     /// The state now. To be judged by it, a command's fault must come back with the state that it was sent in.
@@ -104,7 +103,7 @@ impl Breaker {
             State::ReadOnly(_, code) => tracing::warn!(code, "redis: refuses writes; only known keys are checked"),
             State::Open(why) => tracing::warn!(why, "redis: not asked any more until it takes writes"),
         }
-        self.metrics.redis.breaker(new.kind(), true);
+        self.metrics.redis.breaker_became(new.kind());
         self.doubt.notify_one();
     }
 
@@ -140,7 +139,7 @@ impl State {
         }
     }
 
-    fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Closed(_) => Kind::Closed,
             Self::ReadOnly(..) => Kind::ReadOnly,

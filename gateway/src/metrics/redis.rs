@@ -54,6 +54,11 @@ impl RedisMetrics {
             changes: Family::default(),
             marks_lost: Counter::default(),
         };
+        // From the start, at zero: what appears only when it has grown is no growth to an alert.
+        Unchecked::ALL.iter().for_each(|why| drop(metrics.deferred.get_or_create(&Reason { reason: why.reason() })));
+        BreakerState::ALL
+            .iter()
+            .for_each(|state| drop(metrics.changes.get_or_create(&StateLabel { state: state.name() })));
         r.register("redis_commands", "Commands sent to Redis; deliveries wait for claim and look_up", commands);
         r.register(
             "checks_deferred",
@@ -71,13 +76,15 @@ impl RedisMetrics {
         self.deferred.get_or_create(&Reason { reason: why.reason() }).inc();
     }
 
-    /// The breaker is in this state now, and `changed` if it was in another.
-    pub(crate) fn breaker(&self, now: BreakerState, changed: bool) {
+    /// The breaker is in this state now.
+    pub(crate) fn breaker_is(&self, now: BreakerState) {
         for state in BreakerState::ALL {
             self.state.get_or_create(&StateLabel { state: state.name() }).set(i64::from(state == now));
         }
-        if changed {
-            self.changes.get_or_create(&StateLabel { state: now.name() }).inc();
-        }
+    }
+
+    /// The breaker has changed to this state.
+    pub(crate) fn breaker_became(&self, now: BreakerState) {
+        self.changes.get_or_create(&StateLabel { state: now.name() }).inc();
     }
 }

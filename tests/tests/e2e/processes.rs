@@ -101,6 +101,18 @@ async fn operators_are_told() {
         assert_eq!(world.metric("worker-1", name).await, Some(value), "{name}");
     }
 
+    // What the README has operators watch is there, by the name that it has there, before it is needed.
+    for (process, prefix) in [("gateway-1", "runlatch_gateway_"), ("worker-1", "runlatch_worker_")] {
+        let (_, text) = world.ops(process, "/metrics").await;
+        let words = include_str!("../../../README.md").split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names: Vec<_> = words.filter(|word| word.starts_with(prefix)).collect();
+        assert!(names.len() >= 2, "{names:?}");
+        for name in names {
+            let mut series = text.lines().filter_map(|line| line.split(['{', ' ']).next());
+            assert!(series.any(|series| series == name), "{name}");
+        }
+    }
+
     // Each says what it misses. Redis is an accelerator: without it a gateway is degraded, not unready.
     for (server, gateway, worker) in [("redis", 200, 200), ("nats", 503, 503)] {
         world.stack.halt(server).await.expect("halts");
