@@ -29,9 +29,11 @@ async fn start(mut config: Config) -> anyhow::Result<()> {
     // limit is too, callers must not take those that it needs to reach its servers.
     let descriptors = rlimit::increase_nofile_limit(u64::from(config.max_connections + DESCRIPTORS))?;
     let room = u32::try_from(descriptors).unwrap_or(u32::MAX).saturating_sub(DESCRIPTORS).max(1);
-    if room < config.max_connections {
-        tracing::warn!(descriptors, connections = room, "the limit of open files allows for fewer connections");
-        config.max_connections = room;
+    let wanted = config.max_connections;
+    config.max_connections = wanted.min(room);
+    if config.max_connections < wanted {
+        let connections = config.max_connections;
+        tracing::warn!(descriptors, connections, "the limit of open files allows for fewer connections");
     }
     // Bound now, so that an address in use is told at once; listening begins when deliveries can be answered.
     let socket = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
