@@ -54,9 +54,16 @@ impl Stack {
         self.start(name).await
     }
 
-    /// Holds a process where it is (SIGSTOP): it keeps its connections and answers nothing.
+    /// Holds a process where it is (SIGSTOP): it keeps its connections and answers nothing. Returns once it stands still:
+    /// a busy machine takes its time to stop the last of its threads, which may answer until then.
     pub async fn freeze(&self, name: &str) -> Result<()> {
-        self.handle(name)?.order(Order::Signal(Signal::SIGSTOP)).await.map(drop)
+        let pid = self.handle(name)?.order(Order::Signal(Signal::SIGSTOP)).await?;
+        let standing = async {
+            while pid.is_some_and(is_moving) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, standing).await.with_context(|| format!("{name} does not stand still"))
     }
 
     /// Lets a frozen process go on.
@@ -141,6 +148,22 @@ impl Stack {
         drop(self);
         if late.is_empty() { Ok(()) } else { bail!("{}", late.join("; ")) }
     }
+}
+
+/// Whether a child that was sent SIGSTOP has threads that are not stopped yet. The kernel reports it as stopped when all
+/// are (wait(2), `WUNTRACED`). One that is dead does not move.
+#[cfg(target_os = "linux")]
+fn is_moving(pid: u32) -> bool {
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let child = Id::Pid(nix::unistd::Pid::from_raw(pid as i32));
+    matches!(waitid(child, flags), Ok(WaitStatus::StillAlive))
+}
+
+/// Not known without taking the answer from whoever waits for its end.
+#[cfg(not(target_os = "linux"))]
+fn is_moving(_pid: u32) -> bool {
+    false
 }
 
 impl Handle {
