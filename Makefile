@@ -50,11 +50,13 @@ lint: ## Format, clippy and documentation without a warning; cargo-deny where it
 	cargo clippy $(TESTED) --all-targets -- -D warnings
 	@tree=$$(cargo tree --workspace --format '{p} {f}') || exit; \
 	if echo "$$tree" | grep kill-points; then echo 'a build without being asked carries kill points'; exit 1; fi
+	@if cargo check --release -p runlatch-ops --features kill-points --quiet 2>/dev/null; then echo 'a release build takes kill points'; exit 1; fi
+	cargo check --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
 	RUSTDOCFLAGS='-D warnings' cargo doc $(TESTED) --no-deps --document-private-items
 	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check bans licenses sources; fi
 
-fuzz: ## Throw bytes at every parser [MINUTES=n TARGET=request|envelope|claim|catalog]; needs cargo-fuzz
-	@set -e; for target in $(or $(TARGET),request envelope claim catalog); do \
+fuzz: ## Throw bytes at every parser [MINUTES=n PARSER=request|envelope|claim|catalog]; needs cargo-fuzz
+	@set -e; for target in $(or $(PARSER),request envelope claim catalog); do \
 		echo "· $$target"; mkdir -p fuzz/corpus/$$target; \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$$(( $(or $(MINUTES),1) * 60 )) -max_len=65536 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1; \
