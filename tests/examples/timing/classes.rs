@@ -33,6 +33,8 @@ pub(crate) struct Class {
     pub(crate) against: &'static str,
     pub(crate) kind: Kind,
     pub(crate) status: u16,
+    /// Whether these secrets begin as the right one does, for half of it at least.
+    pub(crate) begins_right: bool,
     pub(crate) requests: Vec<Vec<u8>>,
 }
 
@@ -48,6 +50,7 @@ pub(crate) fn all(deploy: &Playbook, resting: &Playbook) -> Vec<Class> {
         against: NOTHING,
         kind: Kind::Secret,
         status: 401,
+        begins_right: secret().starts_with(&right[..right.len() / 2]),
         requests: (0..VARIETY).map(|_| request(&deploy.path, &secret())).collect(),
     };
     let unknown = deploy.path.replace("deploy", "nobody");
@@ -56,6 +59,7 @@ pub(crate) fn all(deploy: &Playbook, resting: &Playbook) -> Vec<Class> {
         against,
         kind,
         status: 404,
+        begins_right: false,
         requests: (0..VARIETY).map(|_| request(path, &random())).collect(),
     };
     vec![
