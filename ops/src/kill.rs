@@ -12,12 +12,11 @@
 //! With a file a process can be armed while it runs, is harmless when it is started again, and of several only one dies.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use clap::ValueEnum;
@@ -107,11 +106,14 @@ enum Source {
     File(PathBuf),
 }
 
+/// Tells an order from the next one, which may say the same: inode and time of its file. All zero where there is none.
+type File = (u64, i64, i64);
+
 struct Armed {
     program: String,
     source: Source,
-    /// How often the point of the present order has been reached.
-    reached: AtomicU32,
+    /// How often the point of this order has been reached.
+    reached: Mutex<(Option<(File, Order)>, u32)>,
 }
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
@@ -123,7 +125,7 @@ pub(crate) fn arm(program: &str) -> Result<(), String> {
         Some(file) => Source::File(file.into()),
         None => Source::Order(Order::read(program, &text)?),
     };
-    _ = ARMED.set(Armed { program: program.to_owned(), source, reached: AtomicU32::new(0) });
+    _ = ARMED.set(Armed::new(program, source));
     Ok(())
 }
 
@@ -146,31 +148,52 @@ impl fmt::Display for Source {
 /// Says whether this is the place and the time. Used by [`kill_point!`](crate::kill_point) only.
 #[doc(hidden)]
 pub fn reached(point: Point) -> Option<Fate> {
-    let armed = ARMED.get()?;
-    let order = match &armed.source {
-        Source::Order(order) => *order,
-        Source::File(path) => match armed.order_in(path) {
-            Some(order) => order,
-            None => {
-                armed.reached.store(0, Ordering::Relaxed);
-                return None;
-            }
-        },
-    };
-    if order.point != point || armed.reached.fetch_add(1, Ordering::Relaxed) + 1 != order.nth {
-        return None;
-    }
-    match &armed.source {
-        Source::File(path) => take(path).is_ok().then_some(order.fate),
-        Source::Order(_) => Some(order.fate),
-    }
+    ARMED.get()?.reached(point)
 }
 
 impl Armed {
-    fn order_in(&self, path: &Path) -> Option<Order> {
-        let text = fs::read_to_string(path).ok()?;
-        Order::read(&self.program, text.trim()).map_err(|reason| tracing::error!(reason)).ok()
+    fn new(program: &str, source: Source) -> Self {
+        Self { program: program.to_owned(), source, reached: Mutex::default() }
     }
+
+    fn reached(&self, point: Point) -> Option<Fate> {
+        let (file, order) = match &self.source {
+            Source::Order(order) => (File::default(), *order),
+            Source::File(path) => self.order_in(path)?,
+        };
+        if order.point != point || self.count(file, order) != order.nth {
+            return None;
+        }
+        match &self.source {
+            Source::File(path) => take(path).is_ok().then_some(order.fate),
+            Source::Order(_) => Some(order.fate),
+        }
+    }
+
+    /// Once more under this order. What was reached under another is forgotten: one that was withdrawn, and one whose
+    /// place it took while nobody looked.
+    fn count(&self, file: File, order: Order) -> u32 {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if reached.0 != Some((file, order)) {
+            *reached = (Some((file, order)), 0);
+        }
+        reached.1 = reached.1.saturating_add(1);
+        reached.1
+    }
+
+    fn order_in(&self, path: &Path) -> Option<(File, Order)> {
+        let (file, text) = read(path).ok()?;
+        let order = Order::read(&self.program, text.trim()).map_err(|reason| tracing::error!(reason)).ok()?;
+        Some((file, order))
+    }
+}
+
+/// Of one file, whatever is at that path a moment later.
+fn read(path: &Path) -> io::Result<(File, String)> {
+    let mut file = fs::File::open(path)?;
+    let (found, mut text) = (file.metadata()?, String::new());
+    file.read_to_string(&mut text)?;
+    Ok(((found.ino(), found.mtime(), found.mtime_nsec()), text))
 }
 
 /// Only one can rename it. What it is called then tells the test that the point was reached.
@@ -192,7 +215,46 @@ impl Fate {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fate, Order, Point};
+    use std::fs;
+
+    use super::{Armed, Fate, Order, Point, Source};
+
+    /// As tests give them: in place all at once.
+    #[test]
+    fn a_count_goes_with_its_order() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("order");
+        let give = |order: &str| {
+            let draft = file.with_extension("draft");
+            fs::write(&draft, order).expect("writes");
+            fs::rename(draft, &file).expect("renames");
+        };
+        let armed = Armed::new("runlatch-gateway", Source::File(file.clone()));
+        let reach = |times: u32| (0..times).map(|_| armed.reached(Point::Sent)).collect::<Vec<_>>();
+
+        give("sent:3");
+        assert_eq!(reach(2), [None; 2]);
+        // Another in its place, before anything is reached again; and one that says the same.
+        give("pause:sent:3");
+        assert_eq!(reach(2), [None; 2]);
+        give("pause:sent:3");
+        assert_eq!(reach(3), [None, None, Some(Fate::Pause)]);
+        assert!(!file.exists(), "it was obeyed and is still there");
+
+        // What is reached meanwhile counts under no order, and other points under none but their own.
+        assert_eq!(reach(2), [None; 2]);
+        give("sent:2");
+        assert_eq!(armed.reached(Point::Claimed), None);
+        assert_eq!(reach(3), [None, Some(Fate::Die), None]);
+    }
+
+    #[test]
+    fn the_order_of_a_lifetime_is_obeyed_once() {
+        let order = Order { fate: Fate::Pause, point: Point::Sent, nth: 2 };
+        let armed = Armed::new("runlatch-gateway", Source::Order(order));
+        let found: Vec<_> = (0..4).map(|_| armed.reached(Point::Sent)).collect();
+        assert_eq!(found, [None, Some(Fate::Pause), None, None]);
+    }
 
     #[test]
     fn orders() {
