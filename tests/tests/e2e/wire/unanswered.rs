@@ -1,6 +1,5 @@
 //! What is sent to Postgres and never answered must not be waited for, whatever it was.
 
-use futures_util::future::join_all;
 use harness::{World, eventually};
 use local::{Extra, Role, Server};
 
@@ -38,22 +37,31 @@ async fn merging_goes_on() {
     world.end().await;
 }
 
-/// What the probe's connection died of, the idle ones may have died of too. To find out one by one would take longer than
-/// this waits.
+/// What the probe's connection died of, the idle ones may have died of too. To find out one by one, the probe's five
+/// seconds for each, would take longer than this waits.
 #[tokio::test]
 async fn idle_connections_are_not_tried_in_turn() {
-    let many = Extra::new().env("RUNLATCH_LANES", "16").env("RUNLATCH_BATCH_MESSAGES", "1");
-    let world = World::with(|builder| impatient(builder).worker(many)).await;
+    const LANES: usize = 12;
+    let many = Extra::new().env("RUNLATCH_LANES", LANES.to_string()).env("RUNLATCH_BATCH_MESSAGES", "1");
+    let world = World::with(|builder| builder.wire(true).worker(many)).await;
     let deploy = world.playbook("acme/deploy").await;
     let wire = world.stack.wire_of(Role::Worker, Server::Postgres);
-    let mut sent = 0;
-    eventually("the lanes have connections", async || {
-        join_all((0..100).map(|index| world.send(deploy.delivery(&format!("{}", sent + index))))).await;
-        sent += 100;
-        (wire.counts().live >= 10).then_some(())
+    let locker = world.login(Role::Superuser).await;
+    // Keeps rows out and lets readers in, so that Postgres is well for the probe and the lanes go on pulling.
+    locker.batch_execute("BEGIN; LOCK TABLE runs IN SHARE MODE").await.expect("locked");
+    // One after the other, so that each is a message of its own, for a lane of its own.
+    for index in 0..LANES {
+        world.send(deploy.delivery(&index.to_string())).await.created();
+    }
+    eventually("every lane has a connection, and waits", async || {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'runs'::regclass";
+        let count: i64 = locker.query_one(waiting, &[]).await.expect("a count").get(0);
+        (count == LANES as i64).then_some(())
     })
     .await;
+    locker.batch_execute("ROLLBACK").await.expect("unlocked");
     world.settled().await;
+    assert!(wire.counts().live >= LANES as u64, "{:?}", wire.counts());
 
     wire.black_hole();
     eventually("the probe fails", async || (world.ops("worker-1", "/readyz").await.0 == 503).then_some(())).await;
@@ -61,6 +69,6 @@ async fn idle_connections_are_not_tried_in_turn() {
     world.stack.ready("worker-1").await.expect("it has found a connection that works");
     world.send(deploy.delivery("after")).await.created();
     world.settled().await;
-    assert_eq!(world.count("runs").await, sent + 1);
+    assert_eq!(world.count("runs").await, LANES as i64 + 1);
     world.end().await;
 }
