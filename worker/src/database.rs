@@ -11,12 +11,12 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
 };
-use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff::Backoff,
     connection::{Connection, QueueLock},
+    session::Sessions,
     trouble::Trouble,
 };
 
@@ -29,12 +29,7 @@ const ATTEMPT: Duration = Duration::from_secs(60);
 /// How often Postgres is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Postgres itself gives up before we do. A session that waits for a lock does not notice that its client has gone, so
-/// under a lock that lasts each try would leave one behind, until no connection is left for anybody. For the whole session,
-/// as a statement waits for its table's lock already when it is prepared, before any BEGIN.
-const OPTIONS: &str = "-c statement_timeout=10s";
-
-/// Gives up sooner, for the same reason.
+/// Gives up sooner than a session does by itself (`session.rs`), and for the same reason.
 const PROBE_RUNS: &str = "
     BEGIN; SET LOCAL statement_timeout = '4s'; SELECT id, fingerprint FROM runs LIMIT 0; COMMIT";
 
@@ -65,10 +60,9 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn new(mut config: tokio_postgres::Config, lanes: usize, max_hold: Duration) -> Self {
-        let options = [Some(OPTIONS), config.get_options()].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        config.options(options);
         config.connect_timeout(CONNECT).tcp_user_timeout(ATTEMPT / 2).keepalives_idle(ATTEMPT / 4);
-        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_connect(config, Sessions::new(), recycling);
         // One more for each of the probe, the lock, compaction and what is said of suspects, or they would make each other
         // wait. Every wait is bounded: a server that is away is to be noticed.
         let pool = Pool::builder(manager).max_size(lanes + 4).runtime(Runtime::Tokio1);

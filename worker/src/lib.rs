@@ -11,7 +11,8 @@
 //! | and only with that proof it is acked | [`message`] | |
 //!
 //! [`outcome`] decides what becomes of a delivery. [`queue`] keeps stream and consumer there, [`database`] knows
-//! whether Postgres is well, [`compact`] keeps the record of settled sequences short, and [`run()`] ties them together.
+//! whether Postgres is well and [`session`] what each connection to it begins with, [`compact`] keeps the record of settled
+//! sequences short, and [`run()`] ties them together.
 
 mod backoff;
 mod bury;
@@ -34,6 +35,7 @@ mod process;
 mod pull;
 mod queue;
 mod run;
+mod session;
 mod stream;
 mod suspect;
 mod trouble;

@@ -5,5 +5,6 @@ mod batches;
 mod faults;
 mod messages;
 mod record;
+mod sessions;
 mod suspects;
 mod world;
