@@ -3,6 +3,7 @@
 
 mod batches;
 mod faults;
+mod forgotten;
 mod messages;
 mod record;
 mod sessions;
