@@ -16,7 +16,7 @@ use tokio_postgres::{NoTls, types::ToSql};
 use uuid::Uuid;
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const WORKER: &str = "worker-1";
 
