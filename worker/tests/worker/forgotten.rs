@@ -24,7 +24,7 @@ async fn hold_back(consumer: &PullConsumer) -> tokio::task::JoinHandle<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_out_and_never_comes_again_is_fetched_back() {
-    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_ACK_WAIT", "1s"))).await;
+    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_ACK_WAIT", "2s"))).await;
     world.stack.stop(WORKER).await.expect("stopped");
     let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
     let name = consumer(&stream);
@@ -46,8 +46,8 @@ async fn what_is_given_out_and_never_comes_again_is_fetched_back() {
     world.drained().await;
     assert!(!holding.is_finished(), "it was not held back to the end");
     holding.abort();
-    // What had been settled did not come again.
-    assert_eq!((world.settled().await, world.sequences().await), ((11, 0, 0), "{[1,12)}".to_owned()));
+    assert_eq!(world.count("SELECT count(*) FROM runs").await, 11);
+    assert_eq!(world.sequences().await, "{[1,12)}");
     assert_eq!(world.metric(WORKER, made).await, 1.0, "once was enough");
     let log = world.stack.log(WORKER);
     assert!(log.contains("ERROR") && log.contains("the consumer seems to have forgotten a message"), "no alert");
