@@ -1,20 +1,19 @@
-//! What one connection is at: the requests that are being handled, and the answers that its peer has yet to read.
+//! What one connection is at: the requests that are being handled, and the answers that its peer has yet to take.
 //!
 //! hyper bounds the time to a request's head, but not the silence before it knows the protocol, nor that of an HTTP/2
 //! peer, nor how long a peer leaves its answers unread. Who looks after that looks here.
 
+mod unread;
+
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::unread::Answer;
 
 /// The requests and answers of one connection.
 pub(crate) struct Activity {
@@ -34,13 +33,6 @@ pub(crate) struct Activity {
 /// A request that is being handled.
 pub(crate) struct Handled(Arc<Activity>);
 
-/// An answer's body, which is gone when hyper has given all of it to the peer's window or to the socket's buffer.
-pub(crate) struct Unread {
-    body: Full<Bytes>,
-    activity: Arc<Activity>,
-    period: usize,
-}
-
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -57,12 +49,6 @@ impl Activity {
     pub(crate) fn begin(self: &Arc<Self>) -> Handled {
         self.handled.fetch_add(1, Ordering::Relaxed);
         Handled(Arc::clone(self))
-    }
-
-    pub(crate) fn answer(self: &Arc<Self>, body: Full<Bytes>) -> Unread {
-        let period = self.period.load(Ordering::Relaxed);
-        self.unread[period].fetch_add(1, Ordering::Relaxed);
-        Unread { body, activity: Arc::clone(self), period }
     }
 
     /// A secret was right. Its place is worth more from now on.
@@ -129,28 +115,5 @@ impl Drop for Handled {
         let now = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last.store(now.max(1), Ordering::Relaxed);
         self.0.handled.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Unread {
-    fn drop(&mut self) {
-        self.activity.unread[self.period].fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Body for Unread {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -12,7 +12,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::activity::{Activity, Unread};
+use crate::activity::{Activity, Answer};
 use crate::crowd::Member;
 use crate::handler::{Gateway, handle};
 use crate::linger::Linger;
@@ -139,7 +139,7 @@ async fn answer(
     activity: Arc<Activity>,
     limits: Limits,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Unread>, Infallible> {
+) -> Result<hyper::Response<Answer>, Infallible> {
     let handled = activity.begin();
     // hyper counts header lines over HTTP/1 only, and each takes more memory than its bytes.
     let answer = if request.headers().len() > limits.headers {
