@@ -16,13 +16,14 @@ use gateway::{respond, server};
 use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use libfuzzer_sys::fuzz_target;
 use proto::{Fingerprint, Payload, PlaybookId, secret::Pepper};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 const LIMITS: server::Limits = server::Limits {
     connections: 1,
+    strangers_streams: 1,
     header_bytes: 8192,
     headers: 64,
     header_time: Duration::from_secs(30),
@@ -44,7 +45,7 @@ async fn connection(bytes: &[u8]) {
         peer.shutdown().await.expect("closes");
     }
     let service = service_fn(async |request| Ok::<_, Infallible>(answer(request).await));
-    let protocol = gateway::server::protocol(LIMITS);
+    let protocol = gateway::server::protocol(LIMITS, TokioExecutor::new());
     let serving = protocol.serve_connection(TokioIo::new(ours), service);
     // Longer than all the times that a connection is given.
     let served = tokio::time::timeout(Duration::from_secs(100), serving).await;

@@ -7,13 +7,14 @@ mod unread;
 
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::unread::Answer;
+use crate::crowd::streams::Streams;
 
 /// The requests and answers of one connection.
 pub(crate) struct Activity {
@@ -21,28 +22,35 @@ pub(crate) struct Activity {
     handled: AtomicUsize,
     /// Milliseconds from `opened` to the last moment when something was being handled; zero before the first answer.
     last: AtomicU64,
-    /// True once a secret was right. Many callers' requests may share a proxy's connection: one of them is enough.
-    authenticated: AtomicBool,
+    /// Its requests over HTTP/2. They are known to be no stranger's once a secret was right: many callers' may share a
+    /// proxy's connection, and one of them is enough.
+    pub(crate) streams: Streams,
     /// Answers that are not read, of this period and of the one before it.
     unread: [AtomicUsize; 2],
     period: AtomicUsize,
     /// Told when others wait for this connection's place.
     pub(crate) leave: CancellationToken,
+    /// Told to end at once, for the requests that a stranger has open.
+    pub(crate) evicted: CancellationToken,
 }
 
 /// A request that is being handled.
 pub(crate) struct Handled(Arc<Activity>);
 
+/// A request over HTTP/2, until its answer is taken.
+pub(crate) struct Stream(Arc<Activity>);
+
 impl Activity {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(streams: Streams) -> Arc<Self> {
         Arc::new(Self {
             opened: Instant::now(),
             handled: AtomicUsize::new(0),
             last: AtomicU64::new(0),
-            authenticated: AtomicBool::new(false),
+            streams,
             unread: [AtomicUsize::new(0), AtomicUsize::new(0)],
             period: AtomicUsize::new(0),
             leave: CancellationToken::new(),
+            evicted: CancellationToken::new(),
         })
     }
 
@@ -51,16 +59,18 @@ impl Activity {
         Handled(Arc::clone(self))
     }
 
+    pub(crate) fn open(self: &Arc<Self>) -> Stream {
+        self.streams.begin();
+        Stream(Arc::clone(self))
+    }
+
     /// A secret was right. Its place is worth more from now on.
     pub(crate) fn authenticate(&self) {
-        // A write would take the cache line from the other streams' threads.
-        if !self.authenticated() {
-            self.authenticated.store(true, Ordering::Relaxed);
-        }
+        self.streams.know();
     }
 
     pub(crate) fn authenticated(&self) -> bool {
-        self.authenticated.load(Ordering::Relaxed)
+        self.streams.known()
     }
 
     /// How long it has been open without an answer; none after the first.
@@ -115,5 +125,11 @@ impl Drop for Handled {
         let now = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last.store(now.max(1), Ordering::Relaxed);
         self.0.handled.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.streams.end();
     }
 }

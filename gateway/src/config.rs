@@ -174,6 +174,8 @@ impl Config {
     pub(crate) fn server(&self) -> server::Limits {
         server::Limits {
             connections: self.max_connections as usize,
+            // What is no delivery shall not take more room than what is one.
+            strangers_streams: self.max_in_flight as usize,
             header_bytes: self.max_header_bytes as usize,
             headers: usize::from(self.max_headers),
             header_time: self.header_timeout,

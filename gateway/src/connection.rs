@@ -1,20 +1,24 @@
 //! Serves HTTP/1.1 and HTTP/2 (prior knowledge) on one connection, everything bounded.
 
+mod executor;
+
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::activity::{Activity, Answer};
+use self::executor::Executor;
+use crate::activity::Answer;
 use crate::crowd::Member;
-use crate::handler::{Gateway, handle};
+use crate::handler::{Gateway, handle, recognise, turn_away};
 use crate::linger::Linger;
 use crate::respond;
 use crate::server::Limits;
@@ -51,8 +55,8 @@ pub(crate) struct Ends {
 }
 
 /// hyper, told its bounds.
-pub fn protocol(limits: Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+pub fn protocol<E>(limits: Limits, executor: E) -> Builder<E> {
+    let mut builder = Builder::new(executor);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -92,12 +96,13 @@ impl Connection {
 
     /// Serves until the peer closes, is silent for too long, leaves its answers unread, or is in the way of others; or
     /// until the gateway stops.
-    pub(crate) async fn serve(self, stream: TcpStream, protocol: &Builder<TokioExecutor>) {
+    pub(crate) async fn serve(self, stream: TcpStream) {
         // An answer is one small packet; waiting to fill it would cost the caller a round trip.
         _ = stream.set_nodelay(true);
         let activity = &self.member.activity;
-        let service =
-            service_fn(|request| answer(Arc::clone(&self.gateway), Arc::clone(activity), self.limits, request));
+        let executor = Executor::default();
+        let protocol = protocol(self.limits, executor.clone());
+        let service = service_fn(|request| self.answer(&executor, request));
         let mut connection = pin!(protocol.serve_connection(TokioIo::new(Linger::new(stream)), service));
         let mut unread = pin!(activity.unread(self.limits.header_time));
         let mut overstayed = pin!(activity.overstayed(HASTE));
@@ -121,9 +126,43 @@ impl Connection {
                 }
                 () = &mut unread => return,
                 () = &mut overstayed => return,
+                () = activity.evicted.cancelled() => {
+                    self.gateway.metrics.connections_evicted.inc();
+                    return;
+                }
             }
             connection.as_mut().graceful_shutdown();
             finishing = true;
+        }
+    }
+
+    /// Answers one request. Over HTTP/2 all those that a peer has sent are taken before any of them is looked at, and each
+    /// may take a hundred times the memory that it took to send. So what is too much is refused here, and not held.
+    fn answer(
+        &self,
+        executor: &Executor,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + use<> {
+        let (gateway, activity) = (Arc::clone(&self.gateway), Arc::clone(&self.member.activity));
+        let handled = activity.begin();
+        let stream = (request.version() == Version::HTTP_2).then(|| activity.open());
+        let request = if stream.is_some() && activity.streams.crowded() && !recognise(&gateway, &activity, &request) {
+            self.member.refuse();
+            executor.at_once();
+            Err(turn_away(&gateway, request))
+        } else if request.headers().len() > self.limits.headers {
+            // hyper counts header lines over HTTP/1 only, and each takes more memory than its bytes.
+            Err(respond::too_many_headers())
+        } else {
+            Ok(request)
+        };
+        async move {
+            let answer = match request {
+                Ok(request) => handle(&gateway, &activity, request).await,
+                Err(answer) => answer,
+            };
+            drop(handled);
+            Ok(answer.map(|body| activity.answer(body, stream)))
         }
     }
 }
@@ -132,21 +171,4 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.gateway.metrics.connections.dec();
     }
-}
-
-async fn answer(
-    gateway: Arc<Gateway>,
-    activity: Arc<Activity>,
-    limits: Limits,
-    request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Answer>, Infallible> {
-    let handled = activity.begin();
-    // hyper counts header lines over HTTP/1 only, and each takes more memory than its bytes.
-    let answer = if request.headers().len() > limits.headers {
-        respond::too_many_headers()
-    } else {
-        handle(&gateway, &activity, request).await
-    };
-    drop(handled);
-    Ok(answer.map(|body| activity.answer(body)))
 }

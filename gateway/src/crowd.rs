@@ -6,6 +6,8 @@
 //!
 //! There is no limit for each peer: behind a load balancer all connections come from one address.
 
+pub(crate) mod streams;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use self::streams::{Strangers, Streams, victims};
 use crate::activity::Activity;
 
 /// Who came less ago and has no answer yet is not asked to leave, nor who has held a secret and was idle for less: a head
@@ -35,6 +38,7 @@ pub(crate) struct Crowd {
     places: Arc<Semaphore>,
     members: Mutex<HashMap<u64, Arc<Activity>>>,
     next: AtomicU64,
+    strangers: Arc<Strangers>,
 }
 
 /// One connection's place, and what it is at.
@@ -46,9 +50,10 @@ pub(crate) struct Member {
 }
 
 impl Crowd {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(limit));
-        Arc::new(Self { limit, places, members: Mutex::default(), next: AtomicU64::new(0) })
+    /// Room for `limit` connections, and for `streams` that strangers have open over HTTP/2.
+    pub(crate) fn new(limit: usize, streams: usize) -> Arc<Self> {
+        let (places, strangers) = (Arc::new(Semaphore::new(limit)), Strangers::new(streams));
+        Arc::new(Self { limit, places, members: Mutex::default(), next: AtomicU64::new(0), strangers })
     }
 
     /// A place as soon as there is one.
@@ -59,7 +64,8 @@ impl Crowd {
             place = timeout(LOOK, Arc::clone(&self.places).acquire_owned()).await.ok().and_then(Result::ok);
         }
         let place = place.expect("the loop ends with one");
-        let (id, activity) = (self.next.fetch_add(1, Ordering::Relaxed), Activity::new());
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let activity = Activity::new(Streams::new(Arc::clone(&self.strangers)));
         self.members().insert(id, Arc::clone(&activity));
         Member { id, crowd: Arc::clone(self), activity, _place: place }
     }
@@ -94,9 +100,32 @@ impl Crowd {
         }
     }
 
+    /// Ends connections of strangers, of those first who have the most requests open over HTTP/2, until so many of these
+    /// have ended; fewer where some are ending.
+    fn make_room(&self, mut enough: usize) {
+        let mut candidates = Vec::new();
+        for member in self.members().values() {
+            match member.streams.counted() {
+                0 => {}
+                open if member.evicted.is_cancelled() => enough = enough.saturating_sub(open),
+                open => candidates.push((open, Arc::clone(member))),
+            }
+        }
+        victims(candidates, enough).for_each(|member| member.evicted.cancel());
+    }
+
     fn members(&self) -> MutexGuard<'_, HashMap<u64, Arc<Activity>>> {
         // Never left half changed.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    /// A stranger's request is refused for the many that strangers have open. Sees to it that there are fewer.
+    pub(crate) fn refuse(&self) {
+        if let Some(enough) = self.crowd.strangers.refuse() {
+            self.crowd.make_room(enough);
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use http::{Request, request::Parts};
+use http::{HeaderMap, Request, request::Parts};
 use hyper::body::Incoming;
 use prometheus_client::metrics::histogram::Histogram;
 use proto::claim::State;
@@ -58,6 +58,24 @@ pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Requ
     }
 }
 
+/// Whether this request or one before it on its connection had a right secret, before anything else is done with it.
+pub(crate) fn recognise(gateway: &Gateway, activity: &Activity, request: &Request<Incoming>) -> bool {
+    if !activity.authenticated()
+        && let Ok(route) = Route::read(request.method(), request.uri().path())
+    {
+        // What is wrong with it is told in its turn.
+        _ = identify(gateway, activity, &route, request.headers());
+    }
+    activity.authenticated()
+}
+
+/// Refuses a request as if there were no place among the deliveries in flight.
+pub(crate) fn turn_away(gateway: &Gateway, request: Request<Incoming>) -> Response {
+    let result = Err(Refusal::Overloaded);
+    gateway.metrics.count(respond::outcome(&result), Duration::ZERO);
+    respond::refused(&Refusal::Overloaded, &request.into_parts().0, false)
+}
+
 async fn deliver(
     gateway: &Gateway,
     activity: &Activity,
@@ -66,11 +84,7 @@ async fn deliver(
 ) -> Result<Accepted, Refusal> {
     let route = Route::read(&head.method, head.uri.path())?;
     let place = gateway.admission.enter()?;
-    let identified = identify(gateway, &route, head);
-    if matches!(identified, Ok(_) | Err(Refusal::PlaybookDisabled | Refusal::KillSwitchEngaged)) {
-        activity.authenticate();
-    }
-    let caller = identified?;
+    let caller = identify(gateway, activity, &route, &head.headers)?;
     let key = key::read(&head.headers)?;
     let selector = query::read(head.uri.query())?;
     let body = timed(&gateway.metrics.steps().body, body::read(body, gateway.limits)).await?;
@@ -112,10 +126,14 @@ async fn deliver(
     Ok(Accepted::published(published, claimed.verdict, run, claimed.claim.accepted_at))
 }
 
-/// Checks 3 to 6.
-fn identify(gateway: &Gateway, route: &Route, head: &Parts) -> Result<Caller, Refusal> {
+/// Checks 3 to 6. A right secret is to its connection's credit even where nothing can be started with it.
+fn identify(gateway: &Gateway, activity: &Activity, route: &Route, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let catalog = gateway.catalog.current().ok_or(Refusal::Unavailable("no catalog, or one that is too old"))?;
-    authenticate(&catalog, &gateway.pepper, route, &head.headers)
+    let identified = authenticate(&catalog, &gateway.pepper, route, headers);
+    if matches!(identified, Ok(_) | Err(Refusal::PlaybookDisabled | Refusal::KillSwitchEngaged)) {
+        activity.authenticate();
+    }
+    identified
 }
 
 /// What would refuse a new delivery, but not the retry of one that is known: its target, and the queue.

@@ -35,6 +35,8 @@ pub struct Metrics {
     pub(crate) redis: RedisMetrics,
     /// Open connections.
     pub(crate) connections: Gauge,
+    /// Connections of strangers that were ended for what they had open over HTTP/2.
+    pub(crate) connections_evicted: Counter,
     pub(crate) in_flight: Gauge,
     pub(crate) catalog_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub(crate) queue_messages: Gauge,
@@ -68,6 +70,7 @@ impl Metrics {
             message_deliveries: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
             redis: RedisMetrics::register(r),
             connections: Gauge::default(),
+            connections_evicted: Counter::default(),
             in_flight: Gauge::default(),
             catalog_age: Gauge::default(),
             queue_messages: Gauge::default(),
@@ -77,6 +80,11 @@ impl Metrics {
         r.register_with_unit("step", "Time of an answered delivery by step", Unit::Seconds, steps);
         r.register("message_deliveries", "Deliveries in each message", metrics.message_deliveries.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
+        r.register(
+            "connections_evicted",
+            "Connections of strangers that were ended because strangers had too many requests open over HTTP/2",
+            metrics.connections_evicted.clone(),
+        );
         r.register("in_flight", "Deliveries in flight", metrics.in_flight.clone());
         r.register_with_unit(
             "catalog_age",

@@ -20,6 +20,9 @@ use crate::handler::Gateway;
 pub struct Limits {
     /// Connections open at a time. Where one more comes, those that have been idle the longest make way.
     pub connections: usize,
+    /// Requests over HTTP/2 that strangers have open at a time, beyond the first of each connection. Where one more comes,
+    /// it is refused, and those who have the most are cut off.
+    pub strangers_streams: usize,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     /// Header lines of a request.
@@ -33,8 +36,7 @@ pub struct Limits {
 
 /// Serves until `shutdown`, then answers what is in flight, within the deadline. After that no connection is left.
 pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, limits: Limits, shutdown: impl Future<Output = ()>) {
-    let protocol = protocol(limits);
-    let crowd = Crowd::new(limits.connections);
+    let crowd = Crowd::new(limits.connections, limits.strangers_streams);
     let connections = TaskTracker::new();
     let ends = Ends { finish: CancellationToken::new(), abandon: CancellationToken::new() };
     let accepting = async {
@@ -46,8 +48,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, limits: Limits,
                     // Only one waits for its place here; the others wait in the kernel's backlog.
                     let member = crowd.join().await;
                     let connection = Connection::new(Arc::clone(&gateway), limits, ends.clone(), member);
-                    let protocol = protocol.clone();
-                    connections.spawn(async move { connection.serve(stream, &protocol).await });
+                    connections.spawn(connection.serve(stream));
                 }
                 // A connection that died in the backlog is no fault of ours; a lack of file descriptors passes.
                 Err(error) => {

@@ -106,6 +106,11 @@ impl Peer {
         timeout(Duration::from_secs(30), reading).await.expect("a frame or the end within half a minute")
     }
 
+    /// Takes nothing and waits until the other side has closed.
+    pub async fn end(&mut self) {
+        while let Ok(1..) = self.0.read(&mut [0; 4096]).await {}
+    }
+
     /// The next frame of a type; none if the other side closes before.
     pub async fn next_of(&mut self, kind: u8) -> Option<Frame> {
         loop {

@@ -104,7 +104,12 @@ impl World {
 
     /// As [`World::send`], where the connection may fail.
     pub async fn try_send(&self, delivery: Delivery) -> reqwest::Result<Answer> {
-        Answer::read(delivery.request(&self.http, &self.stack.urls()).send().await?).await
+        self.try_send_by(&self.http, delivery).await
+    }
+
+    /// As [`World::try_send`], by another client.
+    pub async fn try_send_by(&self, http: &Client, delivery: Delivery) -> reqwest::Result<Answer> {
+        Answer::read(delivery.request(http, &self.stack.urls()).send().await?).await
     }
 
     /// Text of an operators' endpoint, and its status.

@@ -10,12 +10,13 @@ use bytes::{Buf, Bytes};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::Activity;
+use super::{Activity, Stream};
 
 /// An answer that its peer has not taken.
 struct Unread {
     activity: Arc<Activity>,
     period: usize,
+    _stream: Option<Stream>,
 }
 
 /// An answer's body, in one piece.
@@ -33,11 +34,12 @@ pub(crate) struct Piece {
 }
 
 impl Activity {
-    pub(crate) fn answer(self: &Arc<Self>, body: Full<Bytes>) -> Answer {
-        let unread = (!body.is_end_stream()).then(|| {
+    /// An answer over HTTP/2 has its stream, and is to be taken even where it is empty: the head before it is held as long.
+    pub(crate) fn answer(self: &Arc<Self>, body: Full<Bytes>, stream: Option<Stream>) -> Answer {
+        let unread = (stream.is_some() || !body.is_end_stream()).then(|| {
             let period = self.period.load(Ordering::Relaxed);
             self.unread[period].fetch_add(1, Ordering::Relaxed);
-            Unread { activity: Arc::clone(self), period }
+            Unread { activity: Arc::clone(self), period, _stream: stream }
         });
         Answer { body, unread }
     }
@@ -101,10 +103,11 @@ mod tests {
     #[tokio::test]
     async fn what_the_socket_does_not_take_is_unread() {
         const REQUESTS: u8 = 50;
-        let member = Crowd::new(1).join().await;
+        let member = Crowd::new(1, 1).join().await;
         let (mut peer, ours) = duplex(512);
         let service = service_fn(|_| {
-            let answer = member.activity.answer(Full::from(vec![b'a'; 1000]));
+            let stream = member.activity.open();
+            let answer = member.activity.answer(Full::from(vec![b'a'; 1000]), Some(stream));
             async { Ok::<_, Infallible>(http::Response::new(answer)) }
         });
         let serving = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(ours), service);

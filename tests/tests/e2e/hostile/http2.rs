@@ -3,9 +3,10 @@
 use futures_util::future::join_all;
 use harness::eventually;
 use harness::frames::{END_HEADERS, END_STREAM, Peer, field, frame, kind, post, string};
+use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep};
 
-use super::siege::{SILENCE, Siege, memory};
+use super::siege::{CONNECTIONS, SILENCE, Siege, memory};
 
 /// Connections of each attack.
 const ATTACKERS: usize = 20;
@@ -202,4 +203,45 @@ async fn stalls() {
     .await;
     drop(held);
     siege.end(memory(2 * ATTACKERS + 1)).await;
+}
+
+/// Strangers on most of the connections there may be, who take no answer: with all the streams that each may have, from
+/// all at once; with two each; and with heads that are short on the wire and long in memory. Who is cut off comes again.
+#[tokio::test]
+async fn crowds() {
+    const CROWD: usize = 9 * CONNECTIONS / 10;
+    // None is cut off for what it leaves unread: there has to be room for others' nevertheless.
+    let siege = Siege::begin("5m").await;
+    let requests =
+        |count: usize| -> Vec<u8> { streams().take(count).flat_map(|s| request(&siege, s, END_STREAM)).collect() };
+    // 900 fields in as many bytes: each names the one that was put into the table first.
+    let entry = [vec![0x40], string("x"), string("")].concat();
+    let bomb = [post(&siege.deploy.path, &[]), entry, vec![0xbe; 900]].concat();
+    let bombs =
+        streams().take(100).flat_map(|stream| frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &bomb)).collect();
+    for (crowd, bytes) in [(CROWD, requests(100)), (CROWD, requests(2)), (ATTACKERS, bombs), (CROWD, requests(100))] {
+        let bytes: &'static [u8] = Vec::leak(bytes);
+        let before = siege.answered().await;
+        let mut attack = JoinSet::new();
+        for _ in 0..crowd {
+            let url = siege.url.clone();
+            attack.spawn(async move {
+                loop {
+                    let mut peer = Peer::connect(&url, &[(4, 0)]).await;
+                    _ = peer.send(bytes).await;
+                    peer.end().await;
+                    sleep(Duration::from_millis(200)).await;
+                }
+            });
+        }
+        eventually("they are answered", async || (siege.answered().await > before + CROWD as f64).then_some(())).await;
+        for _ in 0..3 {
+            siege.serves().await;
+            siege.serves_many().await;
+        }
+        attack.shutdown().await;
+    }
+    let evicted = siege.world.metric("gateway-1", "runlatch_gateway_connections_evicted_total").await;
+    assert!(evicted > Some(0.0), "those who came first have kept all the room for strangers");
+    siege.end(memory(CROWD)).await;
 }

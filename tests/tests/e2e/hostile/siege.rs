@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::{Playbook, World};
+use futures_util::future::join_all;
+use harness::{Delivery, Playbook, World};
 use local::Extra;
 
 /// Longest time to a 202 for those who behave, on new connections. Far below the time-outs that an attacker could make
@@ -15,20 +16,24 @@ pub(crate) const CONNECTIONS: usize = 200;
 pub(crate) const IN_FLIGHT: usize = 64;
 pub(crate) const BODY: usize = 128 * 1024;
 const HEAD: usize = 32 * 1024;
-/// An HTTP/2 connection's window, and its streams, each with an answer of its own (`gateway/src/connection.rs`).
-const WINDOW: usize = 256 * 1024;
-const STREAMS: usize = 100;
+/// What comes of a body over HTTP/2 before it is refused (`gateway/src/connection.rs`).
+const WINDOW: usize = 64 * 1024;
+/// What h2 keeps of a hundred streams, whatever becomes of them.
+const TABLE: usize = 96 * 1024;
+/// A stream with an answer that is not taken.
 const ANSWER: usize = 10 * 1024;
 
 /// A time after which silence is cut off, where that is not what is put to the test.
 pub(crate) const SILENCE: &str = "3s";
 
 /// What an attack may take, beyond an idle gateway. A connection has a buffer to read and one to write, each as long as
-/// a head may be; over HTTP/2 its window too, and its streams. A delivery has its head, its body, and once more its body
-/// in the message; a refusal whose body is being drained has its head. The rest is the allocator's.
+/// a head may be; over HTTP/2 its streams. All strangers together have as many of these open as deliveries may be in
+/// flight, each with its head until it is looked at. A delivery has its head, its body, and once more its body in
+/// the message; a refusal whose body is being drained has its head. The rest is the allocator's.
 pub(crate) const fn memory(http2_connections: usize) -> usize {
-    let connections = CONNECTIONS * 2 * HEAD + http2_connections * (WINDOW + STREAMS * ANSWER);
-    connections + IN_FLIGHT * (HEAD + 2 * BODY) + IN_FLIGHT * HEAD + (24 << 20)
+    let connections = CONNECTIONS * 2 * HEAD + http2_connections * (WINDOW + TABLE);
+    let strangers = IN_FLIGHT * (HEAD + ANSWER);
+    connections + strangers + IN_FLIGHT * (HEAD + 2 * BODY) + IN_FLIGHT * HEAD + (24 << 20)
 }
 
 pub(crate) struct Siege {
@@ -62,10 +67,28 @@ impl Siege {
     pub(crate) async fn serves(&self) {
         for _ in 0..3 {
             let begun = Instant::now();
-            let delivery = self.deploy.delivery(&format!("served-{}", self.served.fetch_add(1, Ordering::Relaxed)));
-            let sending = tokio::time::timeout(PATIENCE, self.world.send(delivery));
+            let sending = tokio::time::timeout(PATIENCE, self.world.send(self.delivery()));
             sending.await.unwrap_or_else(|_| panic!("no answer in {:?}", begun.elapsed())).created();
         }
+    }
+
+    /// So is who comes with many deliveries at once, all on one new connection.
+    pub(crate) async fn serves_many(&self) {
+        let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
+        let sending = (0..IN_FLIGHT / 2).map(|_| self.world.try_send_by(&client, self.delivery()));
+        let answers = tokio::time::timeout(PATIENCE, join_all(sending)).await.expect("answers");
+        for answer in answers {
+            _ = answer.expect("an answer").created();
+        }
+    }
+
+    fn delivery(&self) -> Delivery {
+        self.deploy.delivery(&format!("served-{}", self.served.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Requests that were answered.
+    pub(crate) async fn answered(&self) -> f64 {
+        self.world.total("gateway-1", "runlatch_gateway_deliveries_total").await
     }
 
     /// One of their heads, with the right secret or another, ready for a body.
