@@ -11,7 +11,7 @@ pub(crate) mod streams;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -22,9 +22,10 @@ use crate::activity::Activity;
 /// Who came less ago and has no answer yet is not asked to leave, nor who has held a secret and was idle for less: a head
 /// that has been sent may still be on its way.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often it is looked for somebody who may be asked to leave.
-const LOOK: Duration = Duration::from_millis(50);
-/// One look through all connections makes way for this share of them, so that a flood does not cost a look for each.
+/// How often it is looked for somebody who may be asked to leave: no more, or a flood would cost a look through all
+/// connections for each newcomer.
+const LOOK: Duration = Duration::from_millis(5);
+/// Each makes way for this share of them.
 const SHARE: usize = 64;
 /// The same of strangers, who lose nothing: the more go at a time, the less a newcomer waits behind others in the backlog.
 const STRANGERS_SHARE: usize = 16;
@@ -37,6 +38,8 @@ pub(crate) struct Crowd {
     limit: usize,
     places: Arc<Semaphore>,
     members: Mutex<HashMap<u64, Arc<Activity>>>,
+    /// When it was last looked for those who can leave.
+    looked: Mutex<Option<Instant>>,
     next: AtomicU64,
     strangers: Arc<Strangers>,
 }
@@ -53,14 +56,17 @@ impl Crowd {
     /// Room for `limit` connections, and for `streams` that strangers have open over HTTP/2.
     pub(crate) fn new(limit: usize, streams: usize) -> Arc<Self> {
         let (places, strangers) = (Arc::new(Semaphore::new(limit)), Strangers::new(streams));
-        Arc::new(Self { limit, places, members: Mutex::default(), next: AtomicU64::new(0), strangers })
+        let (members, looked) = Default::default();
+        Arc::new(Self { limit, places, members, looked, next: AtomicU64::new(0), strangers })
     }
 
     /// A place as soon as there is one.
     pub(crate) async fn join(self: &Arc<Self>) -> Member {
         let mut place = Arc::clone(&self.places).try_acquire_owned().ok();
         while place.is_none() {
-            self.make_way();
+            if self.has_rested() {
+                self.make_way();
+            }
             place = timeout(LOOK, Arc::clone(&self.places).acquire_owned()).await.ok().and_then(Result::ok);
         }
         let place = place.expect("the loop ends with one");
@@ -68,6 +74,16 @@ impl Crowd {
         let activity = Activity::new(Streams::new(Arc::clone(&self.strangers)));
         self.members().insert(id, Arc::clone(&activity));
         Member { id, crowd: Arc::clone(self), activity, _place: place }
+    }
+
+    /// Whether it is time for another look.
+    fn has_rested(&self) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let rested = looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        if rested {
+            *looked = Some(Instant::now());
+        }
+        rested
     }
 
     /// Asks strangers to leave, those idle the longest before others; or else those who have held a secret and have been
