@@ -25,8 +25,11 @@ use crate::{Error, database, nats};
 pub(crate) async fn run(audit: Audit, url: Option<&str>) -> Result<(), Error> {
     if let Some(AuditCommand::Acknowledge { epoch, sequences, note }) = &audit.command {
         let nats = nats::connect(nats::parse(audit.nats_url.as_deref())?).await?;
-        let client = database::connect(url).await?;
-        return acknowledge::acknowledge(&client, &nats, *epoch, sequences.as_ref(), note).await;
+        let mut client = database::connect(url).await?;
+        return match sequences {
+            Some(sequences) => acknowledge::sequences(&mut client, &nats, *epoch, sequences, note).await,
+            None => acknowledge::whole(&client, &nats, *epoch, note).await,
+        };
     }
     let servers = nats::parse(audit.nats_url.as_deref())?;
     // A monitor must be able to tell "it does not add up" from "nobody could look".

@@ -3,52 +3,59 @@
 use async_nats::jetstream::Context;
 use tokio_postgres::Client;
 
-use super::{ranges::Ranges, stream::Seen};
+use super::{arguments::Epochs, examine::examine, ranges::Ranges, stream::Seen};
 use crate::{Error, output::say};
 
-const UNKNOWN: &str = "nothing is recorded of a stream with that epoch";
-
-pub(super) async fn acknowledge(
-    client: &Client,
+/// Nothing of `wrong` is reported any more.
+pub(super) async fn sequences(
+    client: &mut Client,
     nats: &Context,
     epoch: i64,
-    sequences: Option<&Ranges>,
+    wrong: &Ranges,
     note: &str,
 ) -> Result<(), Error> {
-    // What is acknowledged is never heard of again: so nothing that is still to come.
-    let last = last(client, nats, epoch, sequences.is_none()).await?;
-    if let Some(beyond) = sequences.and_then(Ranges::last).filter(|beyond| *beyond > last) {
+    // What is acknowledged is never heard of again: so nothing that waits yet, or is to come. What is missing stays missing
+    // and what is odd stays odd, so the look and the insert need not be one transaction.
+    let findings = examine(client, nats, Epochs::One(epoch), false).await?;
+    let reported = findings.streams.iter().flat_map(|stream| {
+        let odd = stream.odd.iter().map(|odd| &odd.sequences);
+        [&stream.missing].into_iter().chain(odd)
+    });
+    let well = reported.fold(wrong.clone(), |well, reported| well.without(reported));
+    if !well.is_empty() {
         return Err(Error::Failed(format!(
-            "the stream of epoch {epoch} is known up to {last}, and not up to {beyond}"
+            "nothing is acknowledged: in the stream of epoch {epoch} the audit reports nothing of {well}"
         )));
     }
-    // Of a stream as a whole: 1 without end.
-    let (firsts, lasts) = sequences.map_or((vec![1], vec![None]), |sequences| {
-        let (firsts, lasts) = sequences.columns();
-        (firsts, lasts.into_iter().map(Some).collect())
-    });
+    let (firsts, lasts) = wrong.columns();
+    insert(client, epoch, firsts, lasts.into_iter().map(Some).collect(), note).await?;
+    say(&format!("acknowledged of epoch {epoch}: {wrong}"))
+}
+
+/// Nothing of a stream that was lost is reported any more.
+pub(super) async fn whole(client: &Client, nats: &Context, epoch: i64, note: &str) -> Result<(), Error> {
+    if Seen::look(nats).await?.is_some_and(|seen| seen.epoch == epoch) {
+        return Err(Error::Failed(format!("epoch {epoch} is that of the stream that is there: name the sequences")));
+    }
+    let known = "SELECT EXISTS (SELECT FROM settled_sequences WHERE stream_epoch = $1)";
+    if !client.query_one(known, &[&epoch]).await?.get::<_, bool>(0) {
+        return Err(Error::Failed("nothing is recorded of a stream with that epoch".to_owned()));
+    }
+    // From 1 without end.
+    insert(client, epoch, vec![1], vec![None], note).await?;
+    say(&format!("acknowledged: the stream of epoch {epoch}"))
+}
+
+async fn insert(
+    client: &Client,
+    epoch: i64,
+    firsts: Vec<i64>,
+    lasts: Vec<Option<i64>>,
+    note: &str,
+) -> Result<(), Error> {
     let insert = "
         INSERT INTO audit_acknowledgements (stream_epoch, sequences, note)
         SELECT $1, range_agg(int8range(first, last, '[]')), $4 FROM unnest($2::int8[], $3::int8[]) AS range (first, last)";
     client.execute(insert, &[&epoch, &firsts, &lasts, &note]).await?;
-    match sequences {
-        Some(sequences) => say(&format!("acknowledged of epoch {epoch}: {sequences}")),
-        None => say(&format!("acknowledged: the stream of epoch {epoch}")),
-    }
-}
-
-/// The last sequence of the stream that is there, or the last that was settled of one that was lost.
-async fn last(client: &Client, nats: &Context, epoch: i64, whole: bool) -> Result<i64, Error> {
-    if let Some(seen) = Seen::look(nats).await?.filter(|seen| seen.epoch == epoch) {
-        if whole {
-            return Err(Error::Failed(format!(
-                "epoch {epoch} is that of the stream that is there: name the sequences"
-            )));
-        }
-        return Ok(seen.last);
-    }
-    let settled =
-        "SELECT count(*) > 0, coalesce(max(upper(sequences)) - 1, 0) FROM settled_sequences WHERE stream_epoch = $1";
-    let row = client.query_one(settled, &[&epoch]).await?;
-    if row.get(0) { Ok(row.get(1)) } else { Err(Error::Failed(UNKNOWN.to_owned())) }
+    Ok(())
 }

@@ -31,7 +31,7 @@ pub(crate) enum AuditCommand {
         /// The stream's epoch, as the audit shows it.
         #[arg(value_parser = epoch)]
         epoch: i64,
-        /// Sequences, such as 3-5,9. Without them the whole stream, which must be one that was lost.
+        /// Sequences that the audit reports, such as 3-5,9. Without them the whole stream, which must be one that was lost.
         sequences: Option<Ranges>,
         /// Why, for those who come after.
         #[arg(long)]

@@ -21,14 +21,33 @@ impl Ranges {
         self.0.is_empty()
     }
 
-    /// The highest.
-    pub(super) fn last(&self) -> Option<i64> {
-        self.0.last().map(|(_, last)| *last)
-    }
-
     /// How many sequences there are in it.
     pub(super) fn count(&self) -> i64 {
         self.0.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    /// Those that are not in the other.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        let (mut rest, mut others) = (Self::default(), other.0.as_slice());
+        for (first, last) in self.iter() {
+            let mut from = first;
+            while let [(begin, end), after @ ..] = others
+                && *begin <= last
+            {
+                if from < *begin {
+                    rest.push(from, begin - 1);
+                }
+                from = from.max(end + 1);
+                if *end > last {
+                    break;
+                }
+                others = after;
+            }
+            if from <= last {
+                rest.push(from, last);
+            }
+        }
+        rest
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (i64, i64)> {
@@ -84,5 +103,28 @@ impl FromStr for Ranges {
 impl Serialize for Ranges {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_one_and_not_in_the_other() {
+        let ranges = |text: &str| text.parse::<Ranges>().unwrap_or_else(|error| panic!("{error}: {text}"));
+        for (one, other, rest) in [
+            ("3-5", "4", "3, 5"),
+            ("3-5000", "3-5", "6-5000"),
+            ("3-5", "1-9", ""),
+            ("1-9", "1, 3-4, 9", "2, 5-8"),
+            ("1-2, 5-6, 8", "2-5", "1, 6, 8"),
+            ("1, 3, 5", "2, 4, 6", "1, 3, 5"),
+            ("4-6", "1-2, 9", "4-6"),
+            ("1-3, 5-7, 9-11", "2-9", "1, 10-11"),
+        ] {
+            assert_eq!(ranges(one).without(&ranges(other)).to_string(), rest, "{one} without {other}");
+        }
+        assert_eq!(ranges("1-3").without(&Ranges::default()), ranges("1-3"));
     }
 }
