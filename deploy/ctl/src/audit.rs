@@ -6,7 +6,8 @@
 //!
 //! **The order of looking is what makes it sound while the system runs.** First the stream, then Postgres: a message that had
 //! left the stream when we looked was acked before, so its COMMIT was before, so the later look at Postgres sees it. The other
-//! way round a batch that is committed and acked between the two looks would be in neither.
+//! way round a batch that is committed and acked between the two looks would be in neither. It holds of the primary: a
+//! standby shows Postgres as it was, so perhaps as it was before our look at the stream.
 
 mod acknowledge;
 mod arguments;

@@ -303,6 +303,18 @@ async fn loud_about_what_does_not_add_up() {
         .violated(&[], &format!("epoch {epoch}: that stream is gone. Settled up to 0; what came after nobody knows"))
         .await;
 
+    // A standby would show what was so at some time before.
+    let signal = world.stack.directory().join("postgres/data/standby.signal");
+    world.stack.stop("postgres").await.expect("stops");
+    std::fs::write(&signal, "").expect("written");
+    world.stack.start("postgres").await.expect("starts");
+    for args in [["--epoch", "all"].as_slice(), &["acknowledge", &epoch, "1", "--note", "x"]] {
+        let (code, text) = audited.run(args).await;
+        assert!(code == 69 && text.contains("this Postgres is a standby"), "{args:?}: {code} {text}");
+    }
+    std::fs::remove_file(&signal).expect("removed");
+    world.stack.restart("postgres").await.expect("restarts");
+
     // Who cannot look says so, and neither the one nor the other.
     let (code, text) = audited.run(&["--epoch", "12"]).await;
     assert!(code == 69 && text.contains("nothing is recorded of a stream with that epoch"), "{text}");

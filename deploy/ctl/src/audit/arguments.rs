@@ -74,7 +74,8 @@ fn epoch(text: &str) -> Result<i64, &'static str> {
 }
 
 pub(crate) const HELP: &str = "\
-Exit code 0 where everything adds up, 1 where it does not, 69 where it could not be looked at, 64 for bad usage.
+Exit code 0 where everything adds up, 1 where it does not, 69 where it could not be looked at, 64 for bad usage. Postgres must be \
+the primary: a standby may be behind, so that is 69 as well.
 
 A stream that was lost is reported until it is acknowledged, gaps or not: nobody can know what it still held. What was in it
 comes back by its senders' retries.";

@@ -26,6 +26,7 @@ pub(super) async fn examine(
         // Only now: see the module's text.
         let level = IsolationLevel::RepeatableRead;
         let transaction = database.build_transaction().isolation_level(level).read_only(true).start().await?;
+        refuse_standby(&transaction).await?;
         let mut findings = read(&transaction, &before, epochs, count_runs).await?;
         transaction.commit().await?;
         let after = look(nats).await?;
@@ -45,6 +46,16 @@ pub(super) async fn examine(
 async fn look(nats: &Context) -> Result<Seen, Error> {
     let seen = Seen::look(nats).await?;
     seen.ok_or_else(|| Error::Failed(format!("there is no stream {STREAM}; a worker makes it")))
+}
+
+/// A standby may be behind: what it has not heard of yet would be taken for lost.
+async fn refuse_standby(transaction: &Transaction<'_>) -> Result<(), Error> {
+    if transaction.query_one("SELECT pg_is_in_recovery()", &[]).await?.get(0) {
+        return Err(Error::Unavailable(
+            "this Postgres is a standby, which may be behind: audit the primary".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 async fn read(transaction: &Transaction<'_>, seen: &Seen, epochs: Epochs, count_runs: bool) -> Result<Findings, Error> {
