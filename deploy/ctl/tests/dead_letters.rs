@@ -246,6 +246,26 @@ async fn what_is_discarded_leaves_its_name() {
     }
     let error = database.run(&["dead-letters", "list", "--playbook", "acme/none"]).failed(1);
     assert_eq!(error, "runlatch: there is no playbook acme/none\n");
+    // A whole message may be of any playbook, and is not kept back in silence.
+    bury_message(&database, Reason::PoisonMessage, b"whole").await;
+    let left_out = |args: &[&str]| {
+        let told = database.run(&[&["dead-letters"], args].concat());
+        told.stderr.contains("1 dead letters of whole messages are left out")
+    };
+    for (args, expected) in [
+        (["list", "--playbook", "acme/deploy"].as_slice(), true),
+        (&["list", "--playbook", "acme/deploy", "--status", "all", "--json"], true),
+        (&["list", "--playbook", "acme/deploy", "--newer-than", "1h", "--reason", "poison_message"], true),
+        (&["replay", "--playbook", "globex/one", "--all", "--dry-run"], true),
+        (&["discard", "--playbook", "globex/one", "--all", "--dry-run"], true),
+        (&["list"], false),
+        (&["list", "--playbook", "acme/deploy", "--reason", "target_not_found"], false),
+        (&["list", "--playbook", "acme/deploy", "--older-than", "1h"], false),
+        (&["list", "--playbook", "acme/deploy", "--status", "discarded"], false),
+    ] {
+        assert_eq!(left_out(args), expected, "{args:?}");
+    }
+    database.query("DELETE FROM dead_letters WHERE reason = 'poison_message'").await;
     let table = database.run(&["dead-letters", "list", "--limit", "3"]);
     assert_eq!(table.stdout.lines().count(), 4, "a line of headings: {table:?}");
     assert!(table.stderr.contains("there are more than these 3") && table.stderr.contains("next: "), "{table:?}");

@@ -87,7 +87,7 @@ pub(crate) struct Filter {
     /// Buried for this reason; may be given several times, for any of them.
     #[arg(long = "reason", value_name = "REASON")]
     pub(super) reasons: Vec<Reason>,
-    /// Sent to this playbook.
+    /// Sent to this playbook. Never a whole message (malformed_message, poison_message): nobody knows which it is for.
     #[arg(long, value_name = "ORG/PLAYBOOK")]
     pub(super) playbook: Option<PlaybookPath>,
     /// Buried longer ago than this: 90s, 1h, 7days.

@@ -54,6 +54,7 @@ pub(super) async fn list(
     if rows.len() > letters.len() {
         remark(&format!("there are more than these {}: narrow it down, or raise --limit", letters.len()));
     }
+    filter.remark_on_messages(client, &status).await?;
     match (letters.len(), json) {
         (0, _) => remark("no dead letters"),
         (_, false) => remark(

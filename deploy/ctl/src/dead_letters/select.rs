@@ -4,13 +4,20 @@ use tokio_postgres::{Client, types::ToSql};
 use uuid::Uuid;
 
 use super::arguments::{Filter, Which};
-use crate::{Error, cli::PlaybookPath};
+use crate::{Error, cli::PlaybookPath, remark};
 
 /// Conditions of [`Filter::parameters`], over `dead_letters AS d`.
 pub(super) const FILTER: &str = "
     (cardinality($1::text[]) = 0 OR d.reason = ANY ($1)) AND ($2::uuid IS NULL OR d.playbook_id = $2)
     AND ($3::float8 IS NULL OR d.created_at < now() - make_interval(secs => $3))
     AND ($4::float8 IS NULL OR d.created_at >= now() - make_interval(secs => $4))";
+
+/// Those of whole messages, which a filter by playbook leaves out.
+const MESSAGES: &str = "
+    SELECT count(*) FROM dead_letters AS d
+    WHERE (cardinality($1::text[]) = 0 OR d.reason = ANY ($1)) AND d.run_id IS NULL AND ($4 = 'all' OR d.status = $4)
+      AND ($2::float8 IS NULL OR d.created_at < now() - make_interval(secs => $2))
+      AND ($3::float8 IS NULL OR d.created_at >= now() - make_interval(secs => $3))";
 
 /// A [`Filter`] as Postgres takes it.
 pub(super) struct Parameters {
@@ -23,6 +30,21 @@ pub(super) struct Parameters {
 impl Parameters {
     pub(super) fn all(&self) -> [&(dyn ToSql + Sync); 4] {
         [&self.reasons, &self.playbook, &self.older_than, &self.newer_than]
+    }
+
+    /// Says how many there are in this state that may well be of the playbook, and are left out because nobody knows.
+    pub(super) async fn remark_on_messages(&self, client: &Client, status: &str) -> Result<(), Error> {
+        if self.playbook.is_none() {
+            return Ok(());
+        }
+        let row = client.query_one(MESSAGES, &[&self.reasons, &self.older_than, &self.newer_than, &status]).await?;
+        if let count @ 1.. = row.get::<_, i64>(0) {
+            remark(&format!(
+                "{count} dead letters of whole messages are left out: which playbooks they are for is not known (leave out \
+                 --playbook to have them too)"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -84,6 +106,7 @@ impl Chosen {
             Self::These(ids) => return Ok(ids),
             Self::All(filter, limit) => (filter.parameters(client).await?, limit.map(i64::from)),
         };
+        filter.remark_on_messages(client, "open").await?;
         let sql = format!(
             "SELECT d.id FROM dead_letters AS d WHERE {FILTER} AND d.status = 'open' ORDER BY d.created_at, d.id LIMIT $5"
         );
