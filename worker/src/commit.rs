@@ -9,6 +9,7 @@ use crate::{
     bury::bury,
     database::{Database, GivenUp},
     decode::{Decoded, Item},
+    gone::Lock,
     insert::insert,
     lookup::look_up,
     message::Message,
@@ -20,14 +21,14 @@ use crate::{
 };
 
 /// A worker that is cut off must not keep others waiting for its rows for ever; a large batch must be sorted in memory;
-/// and a plan that was made while a table was empty must not go on to read all of it.
+/// and a plan that was made while a table was empty must not go on to read all of it. To be followed by the lock and the
+/// savepoint.
 const BEGIN: &str = "
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = '30s';
     SET LOCAL idle_in_transaction_session_timeout = '10s';
     SET LOCAL work_mem = '32MB';
-    SET LOCAL enable_seqscan = off;
-    SAVEPOINT batch";
+    SET LOCAL enable_seqscan = off";
 
 /// From this row `audit` proves that every message of the stream was settled, and every delivery in it.
 const SETTLE: &str = "
@@ -117,7 +118,7 @@ pub(crate) async fn commit<'a>(
         let attempt = || async {
             suspect::count_again(batch, database).await?;
             let began = Instant::now();
-            let done = transaction(database, &decoded, &sequences).await;
+            let done = transactions(database, &decoded, &sequences).await;
             match &done {
                 Ok(_) => metrics.commit_seconds.observe(began.elapsed().as_secs_f64()),
                 Err(_) => {
@@ -132,22 +133,43 @@ pub(crate) async fn commit<'a>(
     Ok(Committed { batch, messages, put_back })
 }
 
+/// One in general.
+async fn transactions<'d, 'a>(
+    database: &Database,
+    decoded: &'d Decoded<'a>,
+    sequences: &[i64],
+) -> Result<Settled<'d, 'a>, Trouble> {
+    if let Some(settled) = transaction(database, decoded, sequences, Lock::Shared).await? {
+        return Ok(settled);
+    }
+    transaction(database, decoded, sequences, Lock::Alone).await?.ok_or(Trouble::Unsettled)
+}
+
+/// None where what it came to may not be committed under this lock; then it was taken back.
+///
 /// If the connection breaks during COMMIT nobody knows whether it happened. The next attempt does: where it did, it
 /// finds duplicates and dead letters that are there, and records the sequences once more.
 async fn transaction<'d, 'a>(
     database: &Database,
     decoded: &'d Decoded<'a>,
     sequences: &[i64],
-) -> Result<Settled<'d, 'a>, Trouble> {
+    lock: Lock,
+) -> Result<Option<Settled<'d, 'a>>, Trouble> {
     let connection = database.connection().await?;
-    let outcomes = insert(&connection, connection.batch_execute(BEGIN), decoded.items()).await?;
+    let begin = format!("{BEGIN}; {}; SAVEPOINT batch", lock.take());
+    let outcomes = insert(&connection, connection.batch_execute(&begin), decoded.items()).await?;
     ops::kill_point!(Inserted);
     let outcomes = look_up(&connection, decoded.items(), outcomes).await?;
+    if !lock.allows(&outcomes) {
+        connection.batch_execute("ROLLBACK").await?;
+        connection.keep();
+        return Ok(None);
+    }
     let settled = Settled { decoded, outcomes };
     let buried = bury(&connection, &settled).await?;
     finish(&connection, &settled, sequences, buried).await?;
     connection.keep();
-    Ok(settled)
+    Ok(Some(settled))
 }
 
 async fn finish(connection: &Object, settled: &Settled<'_, '_>, sequences: &[i64], buried: u64) -> Result<(), Trouble> {

@@ -23,6 +23,7 @@ mod connection;
 mod database;
 mod decode;
 mod forgotten;
+mod gone;
 mod health;
 mod insert;
 mod known;

@@ -359,6 +359,29 @@ async fn it_never_waits_in_a_circle() {
     assert_eq!(database.query("SELECT count(*) FROM runs").await, "3");
 }
 
+/// What has no target in the message may have one in another, of which a worker is just making a run.
+#[tokio::test]
+async fn it_buries_nothing_that_a_worker_makes_a_run_of() {
+    let database = catalog().await;
+    let playbook = Playbook::of(&database, "acme").await;
+    let text = payload("one");
+    let made = playbook.delivery("k", target("nowhere"), &text);
+    let mut gone = playbook.delivery("k", target("nowhere"), &text);
+    gone.project_id.0 = uuid::Uuid::new_v4();
+    let id = bury_message(&database, Reason::PoisonMessage, &message(&[gone])).await;
+    let rival = connect(&database.login("runlatch_worker").await).await;
+    let (first, second) = proto::dead_letter::LOCK;
+    let share = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({first}, {second})");
+    rival.batch_execute(&share).await.unwrap();
+    insert_run(&rival, &made).await;
+    let replay = database.start(&["dead-letters", "replay", &id], "");
+    waiting(&database, "1").await;
+    rival.batch_execute("COMMIT").await.unwrap();
+    let told = replay.outcome().ok();
+    assert!(told.contains("which was there already"), "{told}");
+    assert_eq!(database.query("SELECT count(*) FROM dead_letters").await, "1");
+}
+
 /// A replay that does not go on while it has runs locked would in the end stop all workers.
 #[tokio::test]
 async fn one_that_hangs_lets_go() {

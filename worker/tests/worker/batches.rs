@@ -128,6 +128,39 @@ async fn a_target_deleted_between_join_and_check_is_a_target_that_has_gone() {
     assert_eq!(world.reasons().await, ["target_not_found"]);
 }
 
+/// A retry can be resolved to another target than the delivery was: of the two messages one has lost its target and the other
+/// has not, and they are settled side by side.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_with_two_targets_is_not_a_run_and_a_dead_letter() {
+    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_BATCH_MESSAGES", "1"))).await;
+    let mut rival = crate::world::connect(&world.stack).await;
+    let project = world.create_project("gone").await;
+    world.database.execute("DELETE FROM projects WHERE id = $1", &[&project.0]).await.expect("deleted");
+    for (key, runs, first_is_gone) in [("buried-first", 0, true), ("inserted-first", 1, false)] {
+        let payload = proto::Payload::parse(b"{}").expect("a payload");
+        let messages = [world.delivery_of(key, payload, project).encode(), world.encoded(key, "{}")];
+        // Both get as far as to what they write last.
+        let lock = rival.transaction().await.expect("a transaction");
+        lock.batch_execute("LOCK TABLE settled_sequences IN SHARE MODE").await.expect("locked");
+        for waiting in 1..=2 {
+            let message = &messages[usize::from((waiting == 1) != first_is_gone)];
+            world.publish(std::slice::from_ref(message)).await;
+            let sql = "SELECT count(*) FROM pg_stat_activity
+                       WHERE application_name = 'runlatch-worker' AND wait_event_type = 'Lock'";
+            until("it waits", || async { world.count(sql).await == waiting }).await;
+        }
+        lock.commit().await.expect("released");
+        world.drained().await;
+        let count = async |table| {
+            let sql = format!("SELECT count(*) FROM {table} WHERE idempotency_key = $1");
+            world.count_with(&sql, &[&key]).await
+        };
+        assert_eq!((count("runs").await, count("dead_letters").await), (runs, 1 - runs), "{key}");
+    }
+    assert_eq!(world.settled().await, (1, 1, 2));
+    assert_eq!(world.metric(WORKER, "runlatch_worker_commit_failures_total").await, 0.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lanes_and_workers_with_the_same_deliveries_in_opposite_order_neither_deadlock_nor_double() {
     // Each message a batch, so that those of one round meet in different lanes.

@@ -82,14 +82,28 @@ async fn one(
         _ => return Ok(Replay::unchanged("it was discarded, and its payload erased")),
     }
     match (letter.delivery()?, key) {
-        (None, None) => match message::replay(transaction, letter).await? {
-            Ok(replay) => Ok(replay),
-            Err(unreadable) => Ok(Replay::unchanged(unreadable)),
-        },
+        (None, None) => {
+            lock(transaction, "pg_advisory_xact_lock").await?;
+            match message::replay(transaction, letter).await? {
+                Ok(replay) => Ok(replay),
+                Err(unreadable) => Ok(Replay::unchanged(unreadable)),
+            }
+        }
         (None, Some(_)) => Ok(Replay::unchanged("it is of a raw message, whose deliveries have keys of their own")),
         (Some(delivery), None) => own(transaction, &delivery).await,
-        (Some(delivery), Some(key)) => other(transaction, delivery, key).await,
+        (Some(delivery), Some(key)) => {
+            lock(transaction, "pg_advisory_xact_lock_shared").await?;
+            other(transaction, delivery, key).await
+        }
     }
+}
+
+/// As workers do, so that nothing is buried here while a worker makes a run of it, nor the other way round. What has a dead
+/// letter already needs no lock: no worker makes a run of it.
+async fn lock(transaction: &Transaction<'_>, function: &str) -> Result<(), Error> {
+    let (first, second) = dead_letter::LOCK;
+    transaction.execute(&format!("SELECT {function}({first}, {second})"), &[]).await?;
+    Ok(())
 }
 
 /// Under its own key.
