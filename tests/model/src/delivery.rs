@@ -32,6 +32,16 @@ pub enum Case {
     PlaybookScope,
 }
 
+/// The project and template that a request was resolved to. A delivery that names none is for those that its playbook is
+/// pointed at as it arrives; so a retry of the same may be for others.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Target {
+    /// One that may be deleted and come back.
+    First,
+    /// One that stays.
+    Second,
+}
+
 /// A key within its scope: what must not have two runs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Key(u8);

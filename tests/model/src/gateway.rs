@@ -12,7 +12,7 @@
 //! Requests that look the same are the same: a state holds them as a sorted list.
 
 use crate::client::Answer;
-use crate::delivery::{Delivery, RUNS, RunId};
+use crate::delivery::{Delivery, RUNS, RunId, Target};
 use crate::mutants::Mutation;
 use crate::protocol::Protocol;
 use crate::queue::{Epoch, Item, Message};
@@ -187,8 +187,10 @@ impl Protocol {
     pub fn gateways_may(&self, state: &State, mut step: impl FnMut(Step)) {
         for delivery in state.book.next() {
             for gateway in [0, 1] {
-                for asked in [Asked::Answers, Asked::Silent, Asked::Unheard] {
-                    step(Step::Arrive(gateway, *delivery, asked));
+                for target in self.targets() {
+                    for asked in [Asked::Answers, Asked::Silent, Asked::Unheard] {
+                        step(Step::Arrive(gateway, *delivery, *target, asked));
+                    }
                 }
             }
         }
@@ -213,7 +215,7 @@ impl Protocol {
     ///
     /// A gateway that knows of a refusal only reads the claim, and then answers 200 and 409 as here or 503: that is this
     /// step with less in it.
-    pub fn arrive(&self, state: &mut State, gateway: Gateway, delivery: Delivery, asked: Asked) {
+    pub fn arrive(&self, state: &mut State, gateway: Gateway, delivery: Delivery, target: Target, asked: Asked) {
         state.book.send(delivery);
         let known = state.gateways.known[usize::from(gateway)];
         let run = match self.mutation {
@@ -227,7 +229,10 @@ impl Protocol {
             Asked::Answers | Asked::Unheard => state.redis.set_if_absent(key, ours),
         };
         let go_on = |state: &mut State, verdict, run| {
-            self.go_on(state, Request { gateway, item: Item { delivery, run }, verdict, stage: Stage::Claimed });
+            self.go_on(
+                state,
+                Request { gateway, item: Item { delivery, run, target }, verdict, stage: Stage::Claimed },
+            );
         };
         match (asked, held) {
             (Asked::Silent | Asked::Unheard, _) => go_on(state, Verdict::Deferred, run),
@@ -308,12 +313,12 @@ impl Protocol {
     }
 
     fn answer_to(&self, request: Request, evidence: Epoch) -> Answer {
-        let Item { delivery, run } = request.item;
+        let Item { delivery, run, .. } = request.item;
         Answer { delivery, run, evidence, vouched: request.verdict != Verdict::Deferred }
     }
 
     fn leave_mark(&self, state: &mut State, request: Request, epoch: Epoch) {
-        let Item { delivery, run } = request.item;
+        let Item { delivery, run, .. } = request.item;
         let mark = Claim { delivery, run, mark: Mark::Published(epoch) };
         if !state.gateways.marks.contains(&Some(mark)) {
             put(&mut state.gateways.marks, mark);

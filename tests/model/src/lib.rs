@@ -26,8 +26,8 @@
 //! what it once held, and falls silent, at any step and any number of times. That is more than a bound of one or two
 //! each, and fewer states, as nothing needs to be counted.
 //!
-//! Targets that are deleted and come back, and operators who replay dead letters, are looked at apart
-//! ([`Protocol::targets_go`](protocol::Protocol::targets_go)), with two requests.
+//! Playbooks that are pointed at other targets, targets that are deleted and come back, and operators who replay dead letters are
+//! looked at apart ([`Protocol::targets_go`](protocol::Protocol::targets_go)), with two requests.
 //!
 //! # What is not in it
 //!
@@ -37,9 +37,8 @@
 //!
 //! # What it relies on
 //!
-//! A stream keeps what it acknowledged, or is another one: that is its replicas' business, and its disks'. A target does not
-//! return under its old id within the time of a worker's transaction. Each has a mutant that shows what
-//! follows otherwise ([`mutants`]).
+//! A stream keeps what it acknowledged, or is another one: that is its replicas' business, and its disks'. A mutant shows what
+//! follows otherwise ([`mutants`]). And what Postgres has committed is there.
 
 pub mod canonical;
 pub mod check;

@@ -47,10 +47,10 @@ pub enum Mutation {
     InsertRaisesTheDead,
     /// Dead letters have no unique index.
     DeadLetterIsNotUnique,
+    /// What has no target is buried beside those who insert.
+    BuriesBesideInserts,
     /// Not the protocol but what it relies on: the stream forgets a message that it acknowledged, and keeps its epoch.
     StreamForgets,
-    /// Likewise: a target that is gone returns under its old id within the time of a worker's transaction.
-    TargetReturnsTooSoon,
 }
 
 impl Mutation {
@@ -76,8 +76,8 @@ impl Mutation {
         Self::DeadLetterDoesNotSettle,
         Self::InsertRaisesTheDead,
         Self::DeadLetterIsNotUnique,
+        Self::BuriesBesideInserts,
         Self::StreamForgets,
-        Self::TargetReturnsTooSoon,
     ];
 
     /// The properties that must catch it, each by itself, and in which case.
@@ -105,13 +105,13 @@ impl Mutation {
             Self::DeadLetterDoesNotSettle => (&[ComesToRest], TwoPayloads),
             Self::InsertRaisesTheDead => (&[NeverBoth], TwoPayloads),
             Self::DeadLetterIsNotUnique => (&[NeverBoth], TwoPayloads),
+            Self::BuriesBesideInserts => (&[NeverBoth], TwoPayloads),
             Self::StreamForgets => (&[NeverNeither], TwoPayloads),
-            Self::TargetReturnsTooSoon => (&[NeverBoth], TwoPayloads),
         }
     }
 
     /// Whether it shows only where targets go and return.
     pub fn is_about_targets(self) -> bool {
-        matches!(self, Self::InsertRaisesTheDead | Self::TargetReturnsTooSoon)
+        matches!(self, Self::InsertRaisesTheDead | Self::BuriesBesideInserts)
     }
 }

@@ -3,7 +3,7 @@
 
 use stateright::{Model, Property};
 
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Target};
 use crate::gateway::{Asked, Gateway, Request, Stage as Sent, Verdict};
 use crate::protocol::Protocol;
 use crate::redis::{Claim, Mark};
@@ -29,8 +29,8 @@ pub fn properties() -> Vec<Property<Protocol>> {
         |_, _| "202: new": Step::PubAck(Request { verdict: Verdict::New, .. }),
         |_, _| "202: deferred": Step::PubAck(Request { verdict: Verdict::Deferred, .. }),
         |_, _| "200: helped": Step::PubAck(Request { verdict: Verdict::Help, .. }),
-        |p, s| "200: replayed": Step::Arrive(gateway, delivery, Asked::Answers) if p.replays(s, gateway, delivery),
-        |p, s| "409": Step::Arrive(_, delivery, Asked::Answers) if p.claimed_by_other(s, delivery),
+        |p, s| "200: replayed": Step::Arrive(gateway, delivery, _, Asked::Answers) if p.replays(s, gateway, delivery),
+        |p, s| "409": Step::Arrive(_, delivery, _, Asked::Answers) if p.claimed_by_other(s, delivery),
         |_, _| "503: nothing was stored": Step::Fail(Request { stage: Sent::Claimed, .. }),
         |_, _| "503: the message was stored": Step::Fail(Request { stage: Sent::Sent { .. }, .. }),
         |_, _| "two requests share a message": Step::Publish(_, Some(_)),
@@ -62,7 +62,7 @@ pub fn properties() -> Vec<Property<Protocol>> {
         // A stream is lost.
         |_, s| "the stream is lost with a delivery in it": Step::LoseStream if !s.queue.is_empty(),
         |p, s| "a gateway replays from a stream that is lost":
-            Step::Arrive(gateway, delivery, Asked::Answers) if p.replays(s, gateway, delivery) && s.gateways.known[usize::from(gateway)] != s.queue.epoch,
+            Step::Arrive(gateway, delivery, _, Asked::Answers) if p.replays(s, gateway, delivery) && s.gateways.known[usize::from(gateway)] != s.queue.epoch,
         |p, s| "a retry heals what was answered and lost":
             Step::Commit(_, hand @ Hand { stage: Stage::Decided { created: [true, _], .. }, place: Some(_), .. })
             if p.was_published_before(s, first(&hand)),
@@ -97,8 +97,12 @@ pub fn targets() -> Vec<Property<Protocol>> {
     sometimes! {
         |_, s| "what is for a target that has gone is buried": Step::Commit(_, hand) if hand.buries() && s.postgres.run(hand.message.first.run).is_none(),
         |_, s| "a target returns, and its dead letter settles a redelivery":
-            Step::Commit(_, hand) if nothing_to_write(&hand) && !s.postgres.has_run(first(&hand)) && !s.postgres.target_is_gone(),
+            Step::Commit(_, hand) if nothing_to_write(&hand) && !s.postgres.has_run(first(&hand)) && !s.postgres.is_gone(hand.message.first.target),
         |_, s| "a look-up finds nothing, and all begins again": Step::LookUp(_, hand) if hand.is_unsettled(&s.postgres),
+        |_, s| "what was to be buried has got a run for another target":
+            Step::LookUp(_, hand) if hand.alone && s.postgres.has_run(first(&hand)),
+        |_, s| "what was to be inserted was buried for want of another target":
+            Step::Insert(_, hand) if s.postgres.dead_letters(first(&hand)) > 0 && !s.postgres.is_gone(hand.message.first.target) && s.postgres.is_gone(Target::First),
         |_, _| "a dead letter is replayed": Step::Replay(_),
         |_, s| "what was replayed settles a redelivery":
             Step::Commit(_, hand) if nothing_to_write(&hand) && s.postgres.has_run(first(&hand)) && s.postgres.dead_letters(first(&hand)) > 0,

@@ -1,8 +1,7 @@
 //! Postgres, after COMMIT, and what its operator does there. What a transaction has not committed is the worker's
 //! ([`crate::worker`]).
 
-use crate::delivery::{Case, DELIVERIES, Delivery, Key, RUNS, RunId};
-use crate::mutants::Mutation;
+use crate::delivery::{Case, DELIVERIES, Delivery, Key, RUNS, RunId, Target};
 use crate::protocol::Protocol;
 use crate::queue::Item;
 use crate::state::State;
@@ -12,29 +11,29 @@ use crate::step::Step;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Postgres {
     /// `runs`, by its primary key.
-    runs: [Option<Delivery>; RUNS],
+    runs: [Option<(Delivery, Target)>; RUNS],
     /// `dead_letters`, by delivery: how many, which is one at most unless a mutant does without the unique index.
     dead_letters: [u8; 2],
     /// By delivery: its dead letter was replayed, and is closed.
     replayed: [bool; 2],
-    /// The project or template that both are for was deleted.
+    /// The first target was deleted.
     target_gone: bool,
 }
 
 impl Postgres {
     /// The run of this id.
     pub fn run(&self, id: RunId) -> Option<Delivery> {
-        self.runs[id.index()]
+        self.runs[id.index()].map(|(delivery, _)| delivery)
     }
 
     /// Runs that a key has got.
     pub fn runs_of(&self, case: Case, key: Key) -> usize {
-        self.runs.iter().flatten().filter(|delivery| case.key(**delivery) == key).count()
+        self.runs.iter().flatten().filter(|(delivery, _)| case.key(*delivery) == key).count()
     }
 
     /// True if there is a run with this content.
     pub fn has_run(&self, delivery: Delivery) -> bool {
-        self.runs.contains(&Some(delivery))
+        self.runs.iter().flatten().any(|(other, _)| *other == delivery)
     }
 
     /// Dead letters with this content.
@@ -54,13 +53,13 @@ impl Postgres {
     }
 
     /// True if no row can be made for it now.
-    pub fn target_is_gone(&self) -> bool {
-        self.target_gone
+    pub fn is_gone(&self, target: Target) -> bool {
+        self.target_gone && target == Target::First
     }
 
     /// A run, with its transaction.
     pub fn commit_run(&mut self, item: Item) {
-        self.runs[item.run.index()] = Some(item.delivery);
+        self.runs[item.run.index()] = Some((item.delivery, item.target));
     }
 
     /// A dead letter, with its transaction.
@@ -77,23 +76,22 @@ impl Protocol {
             return;
         }
         let Postgres { runs, target_gone, dead_letters, replayed } = state.postgres;
-        let inserted = |run: RunId| state.workers.iter().flatten().any(|hand| hand.holds(run));
-        let untouched = runs == [None; RUNS] && !RunId::all().any(inserted);
+        let hands = || state.workers.iter().flatten();
+        let is_used = runs.iter().flatten().any(|(_, target)| *target == Target::First)
+            || hands().any(|hand| hand.inserted().any(|item| item.target == Target::First));
         // A foreign key keeps what a run is for, and waits for whoever inserts one.
-        if !target_gone && untouched {
+        if !target_gone && !is_used {
             step(Step::TargetGoes);
         }
-        // Two transactions would not see each other: one that buries what it found gone, and one that inserts the same.
-        let too_soon = state.workers.iter().flatten().any(|hand| hand.buries() || hand.waits());
-        if target_gone && (!too_soon || self.mutation == Some(Mutation::TargetReturnsTooSoon)) {
+        if target_gone {
             step(Step::TargetReturns);
         }
         for delivery in DELIVERIES {
             let open = dead_letters[delivery.index()] > 0 && !replayed[delivery.index()];
             let run = self.case.run_id(delivery, self.mutation);
             // It inserts as a worker does: waits for a rival, and gives way.
-            let gives_way = self.other_run(state, run, delivery) || inserted(run);
-            if open && !target_gone && !gives_way {
+            let gives_way = self.other_run(state, run, delivery) || hands().any(|hand| hand.holds(run));
+            if open && !gives_way {
                 step(Step::Replay(delivery));
             }
         }
@@ -108,10 +106,11 @@ impl Protocol {
         state.postgres.target_gone = gone;
     }
 
-    /// Makes a run of a dead letter, and closes it in the same transaction.
+    /// Makes a run of a dead letter, for what is there, and closes it in the same transaction.
     pub fn replay(&self, state: &mut State, delivery: Delivery) {
         let run = self.case.run_id(delivery, self.mutation);
-        state.postgres.commit_run(Item { delivery, run });
+        let target = if state.postgres.is_gone(Target::First) { Target::Second } else { Target::First };
+        state.postgres.commit_run(Item { delivery, run, target });
         state.postgres.replayed[delivery.index()] = true;
     }
 }

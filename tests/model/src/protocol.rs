@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::client::Wrong;
-use crate::delivery::{Case, Delivery, Key};
+use crate::delivery::{Case, Delivery, Key, Target};
 use crate::mutants::Mutation;
 use crate::outcomes;
 use crate::properties::Name;
@@ -20,7 +20,7 @@ pub struct Protocol {
     pub requests: u8,
     /// How often the stream is lost.
     pub stream_losses: u8,
-    /// Whether what the deliveries are for is deleted and comes back, and operators replay dead letters.
+    /// Whether playbooks are pointed at other targets, these are deleted and come back, and operators replay dead letters.
     pub targets_go: bool,
     /// What is wrong with it, if something is.
     pub mutation: Option<Mutation>,
@@ -56,6 +56,11 @@ impl Protocol {
         self.workers_go_on(state, &mut step);
     }
 
+    /// What a request may be resolved to. Gateways hear late of a change, so either at any time.
+    pub fn targets(&self) -> &'static [Target] {
+        if self.targets_go { &[Target::First, Target::Second] } else { &[Target::First] }
+    }
+
     /// Where Redis keeps the claim.
     pub fn claim_key(&self, delivery: Delivery) -> Key {
         match self.mutation {
@@ -76,7 +81,7 @@ impl Protocol {
 
     fn do_step(&self, state: &mut State, step: Step) {
         match step {
-            Step::Arrive(gateway, delivery, asked) => self.arrive(state, gateway, delivery, asked),
+            Step::Arrive(gateway, delivery, target, asked) => self.arrive(state, gateway, delivery, target, asked),
             Step::Publish(first, second) => self.publish(state, first, second),
             Step::PubAck(request) => self.acknowledged(state, request, true),
             Step::PubAckUntold(request) => self.acknowledged(state, request, false),

@@ -4,7 +4,7 @@
 //! It redelivers without bound: any message that is not acked may be given to any idle worker at any time, whether or
 //! not another has it in hand. That covers ack waits that ran out, acks that got lost, and workers that died.
 
-use crate::delivery::{Delivery, RunId};
+use crate::delivery::{Delivery, RunId, Target};
 use crate::mutants::Mutation;
 use crate::protocol::Protocol;
 use crate::state::State;
@@ -31,6 +31,8 @@ pub struct Item {
     pub delivery: Delivery,
     /// The run that it is to become.
     pub run: RunId,
+    /// What that is for.
+    pub target: Target,
 }
 
 /// What goes out together.

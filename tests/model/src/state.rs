@@ -54,11 +54,14 @@ impl State {
             gateway::Stage::Claimed | gateway::Stage::Waiting => 30,
             gateway::Stage::Sent { .. } => 3,
         });
-        let messages = self.queue.messages().map(|(place, _)| if self.is_in_hand(place) { 4 } else { 10 });
+        let messages = self.queue.messages().map(|(place, _)| if self.is_in_hand(place) { 4 } else { 14 });
         let workers = self.workers.iter().flatten().map(|hand| match hand.stage {
-            worker::Stage::Pulled => 5,
-            worker::Stage::Blocked { .. } => 4,
-            worker::Stage::Inserted { .. } if hand.is_unsettled(&self.postgres) => 6,
+            worker::Stage::Blocked { .. } if hand.is_unsettled(&self.postgres) => 11,
+            worker::Stage::Inserted { .. } if hand.is_unsettled(&self.postgres) => 10,
+            worker::Stage::Pulled if !hand.alone => 9,
+            worker::Stage::Blocked { .. } => 8,
+            worker::Stage::Inserted { .. } if !hand.alone => 7,
+            worker::Stage::Pulled => 6,
             worker::Stage::Inserted { .. } => 3,
             worker::Stage::Decided { .. } => 2,
             worker::Stage::Committed => 1,

@@ -1,6 +1,6 @@
 //! All that can happen, a step each. A process may die between any two.
 
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Target};
 use crate::gateway::{Asked, Gateway, Request};
 use crate::queue::{Message, Sequence};
 use crate::redis::Claim;
@@ -10,7 +10,7 @@ use crate::worker::Hand;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Step {
     /// A sender sends; the gateway claims the key.
-    Arrive(Gateway, Delivery, Asked),
+    Arrive(Gateway, Delivery, Target, Asked),
     /// A message leaves and is stored.
     Publish(Request, Option<Request>),
     /// Its PubAck arrives, and the caller is answered.
@@ -51,9 +51,9 @@ pub enum Step {
     LoseStream,
     /// Only in a mutant: a message is lost, and the stream is not.
     LoseMessage(Sequence),
-    /// The target is deleted.
+    /// The first target is deleted.
     TargetGoes,
-    /// The target is there again.
+    /// It is there again, under its old id.
     TargetReturns,
     /// An operator makes a run of a dead letter.
     Replay(Delivery),

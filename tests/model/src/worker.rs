@@ -9,6 +9,10 @@
 //!                       Blocked
 //! ```
 //!
+//! Who inserts shares a lock from the beginning of the transaction. Who finds that a target has gone takes all back, begins
+//! again when nobody else is in a transaction, and keeps others from beginning one: the delivery may be in another message too,
+//! for a target that is there.
+//!
 //! A transaction runs READ COMMITTED: each statement sees what was committed when it began, and its own rows.
 //! `ON CONFLICT DO NOTHING` waits for a rival that holds the same key uncommitted; if that commits, it gives way to a
 //! row that it cannot see. A batch is one message: more of them in a transaction would only be more deliveries in it,
@@ -65,6 +69,8 @@ pub struct Hand {
     /// What its ack would settle: none where its stream was lost, as the consumer's name has the stream's epoch in it,
     /// or where it was settled by the other worker.
     pub place: Option<Sequence>,
+    /// Its transaction, or its next one, has the lock to itself.
+    pub alone: bool,
 }
 
 /// Idle, or with a message in hand.
@@ -78,35 +84,46 @@ impl Hand {
         items.into_iter().flatten()
     }
 
-    /// True if its transaction has inserted a row with this key and not ended yet.
-    pub fn holds(&self, run: RunId) -> bool {
-        match self.stage {
+    /// Rows that its transaction has inserted, which has not ended yet.
+    pub fn inserted(&self) -> impl Iterator<Item = Item> {
+        let created = match self.stage {
             Stage::Blocked { created, .. } | Stage::Inserted { created, .. } | Stage::Decided { created, .. } => {
-                self.message.items().zip(created).any(|(item, created)| created && item.run == run)
+                created
             }
-            Stage::Pulled | Stage::Committed => false,
-        }
+            Stage::Pulled | Stage::Committed => [false; 2],
+        };
+        self.message.items().zip(created).filter(|(_, created)| *created).map(|(item, _)| item)
     }
 
-    /// True if its transaction has written a dead letter and not ended yet.
+    /// True if its transaction has inserted a row with this key and not ended yet.
+    pub fn holds(&self, run: RunId) -> bool {
+        self.inserted().any(|item| item.run == run)
+    }
+
+    /// True if its transaction has begun and not ended yet.
+    fn is_in_transaction(&self) -> bool {
+        !matches!(self.stage, Stage::Pulled | Stage::Committed)
+    }
+
+    /// True if it has written a dead letter that is not committed yet.
     pub fn buries(&self) -> bool {
         matches!(self.stage, Stage::Decided { dead, .. } if dead != [false; 2])
     }
 
-    /// True if its statement 1 waits, with the snapshot that it began with.
-    pub fn waits(&self) -> bool {
-        matches!(self.stage, Stage::Blocked { .. })
-    }
-
     /// True if the look-up will find neither run nor dead letter of what was not inserted, nor a reason: it must begin again.
     pub fn is_unsettled(&self, postgres: &Postgres) -> bool {
-        let Stage::Inserted { created, .. } = self.stage else { return false };
-        let own = |run| self.message.items().zip(created).any(|(item, created)| created && item.run == run);
-        let open = self.message.items().zip(created).filter(|(_, created)| !created);
-        !postgres.target_is_gone()
-            && open.into_iter().any(|(item, _)| {
-                postgres.run(item.run).is_none() && !own(item.run) && postgres.dead_letters(item.delivery) == 0
-            })
+        let passed_over = match self.stage {
+            Stage::Inserted { created, .. } => created.map(|created| !created),
+            Stage::Blocked { eligible, .. } => eligible.map(|eligible| !eligible),
+            Stage::Pulled | Stage::Decided { .. } | Stage::Committed => return false,
+        };
+        self.message.items().zip(passed_over).any(|(item, passed_over)| {
+            passed_over
+                && !postgres.is_gone(item.target)
+                && postgres.run(item.run).is_none()
+                && !self.holds(item.run)
+                && postgres.dead_letters(item.delivery) == 0
+        })
     }
 }
 
@@ -121,6 +138,7 @@ impl Protocol {
                     }
                 }
                 Some(hand) => match hand.stage {
+                    Stage::Pulled if !self.may_begin(state, index) => {}
                     Stage::Pulled => step(Step::Insert(index, *hand)),
                     Stage::Blocked { .. } if self.is_blocked(state, index) => {}
                     Stage::Blocked { .. } => step(Step::Insert(index, *hand)),
@@ -130,6 +148,13 @@ impl Protocol {
                 },
             }
         }
+    }
+
+    /// The lock is shared, or one has it alone.
+    fn may_begin(&self, state: &State, worker: usize) -> bool {
+        let alone = |hand: &Hand| hand.alone;
+        let rival = state.workers[1 - worker].filter(Hand::is_in_transaction);
+        rival.is_none_or(|rival| !alone(&rival) && !state.workers[worker].as_ref().is_some_and(alone))
     }
 
     /// What may happen to workers. A crash after COMMIT is also an ack that got lost.
@@ -148,7 +173,7 @@ impl Protocol {
 
     /// Takes a message; the broker keeps it.
     pub fn pull(&self, state: &mut State, worker: usize, place: Sequence, message: Message) {
-        state.workers[worker] = Some(Hand { stage: Stage::Pulled, message, place: Some(place) });
+        state.workers[worker] = Some(Hand { stage: Stage::Pulled, message, place: Some(place), alone: false });
     }
 
     /// Statement 1, as far as it gets. What was buried stays buried; it gives way to what has the key.
@@ -174,7 +199,7 @@ impl Protocol {
                 unseen[position] = waited && self.mutation == Some(Mutation::FirstSnapshotDecides);
             } else {
                 // Unless a foreign key is broken by now.
-                created[position] = !state.postgres.target_is_gone();
+                created[position] = !state.postgres.is_gone(item.target);
             }
         }
         hand.stage = Stage::Inserted { created, unseen };
@@ -185,8 +210,8 @@ impl Protocol {
         let mut eligible = [false; 2];
         for (position, item) in message.items().enumerate() {
             let buried = state.postgres.dead_letters(item.delivery) > 0;
-            eligible[position] =
-                !state.postgres.target_is_gone() && (!buried || self.mutation == Some(Mutation::InsertRaisesTheDead));
+            eligible[position] = !state.postgres.is_gone(item.target)
+                && (!buried || self.mutation == Some(Mutation::InsertRaisesTheDead));
         }
         eligible
     }
@@ -206,11 +231,10 @@ impl Protocol {
         let Some(mut hand) = state.workers[worker] else { return };
         let Stage::Inserted { created, unseen } = hand.stage else { return };
         if hand.is_unsettled(&state.postgres) {
-            hand.stage = Stage::Pulled;
-            state.workers[worker] = Some(hand);
+            state.workers[worker] = Some(Hand { stage: Stage::Pulled, alone: false, ..hand });
             return;
         }
-        let mut dead = [false; 2];
+        let (mut dead, mut gone) = ([false; 2], false);
         for (position, item) in hand.items().filter(|(position, _)| !created[*position]) {
             let mut own =
                 hand.message.items().zip(created).filter(|(other, created)| *created && other.run == item.run);
@@ -221,8 +245,13 @@ impl Protocol {
                 // Duplicate; buried before.
                 (Some(true), _) | (_, true) => {}
                 // Conflict; target gone.
-                (Some(false) | None, false) => dead[position] = true,
+                (Some(false), false) => dead[position] = true,
+                (None, false) => (dead[position], gone) = (true, true),
             }
+        }
+        if gone && !hand.alone && self.mutation != Some(Mutation::BuriesBesideInserts) {
+            state.workers[worker] = Some(Hand { stage: Stage::Pulled, alone: true, ..hand });
+            return;
         }
         if self.mutation == Some(Mutation::AckBeforeCommit) {
             self.settle(state, worker);
@@ -246,7 +275,7 @@ impl Protocol {
         let Some(mut hand) = state.workers[worker] else { return };
         let Stage::Decided { created, dead } = hand.stage else { return };
         let mut postgres = state.postgres;
-        hand.stage = Stage::Committed;
+        (hand.stage, hand.alone) = (Stage::Committed, false);
         for (position, item) in hand.items() {
             if created[position] {
                 postgres.commit_run(item);

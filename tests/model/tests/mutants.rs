@@ -54,6 +54,6 @@ mutants! {
     dead_letter_does_not_settle: DeadLetterDoesNotSettle,
     insert_raises_the_dead: InsertRaisesTheDead,
     dead_letter_is_not_unique: DeadLetterIsNotUnique,
+    buries_beside_inserts: BuriesBesideInserts,
     stream_forgets: StreamForgets,
-    target_returns_too_soon: TargetReturnsTooSoon,
 }

@@ -28,7 +28,7 @@ fn playbook_scope() {
     holds(&check::exhaustively(Protocol { requests: 2, ..Protocol::new(Case::PlaybookScope) }));
 }
 
-/// Targets that go and return, and operators who replay what was buried meanwhile.
+/// Targets that change from one request to the next, that go and return, and operators who replay what was buried meanwhile.
 #[test]
 fn targets() {
     holds(&check::exhaustively(Protocol { requests: 2, targets_go: true, ..Protocol::new(Case::TwoPayloads) }));
