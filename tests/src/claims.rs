@@ -1,19 +1,31 @@
 //! What is in Redis, and in the queue.
 
+use std::time::Duration;
+
 use proto::claim::State;
 use proto::{Claim, PlaybookId, RunId};
-use redis::FromRedisValue;
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
 use uuid::Uuid;
 
 use crate::World;
 use crate::world::eventually;
 
+/// How long to wait for Redis. Of its own the client waits for half a second, which a busy machine takes now and then.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl World {
     /// Runs one command.
     pub async fn redis<T: FromRedisValue>(&self, command: &redis::Cmd) -> T {
-        let client = redis::Client::open(self.stack.redis_url()).expect("a URL");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
-        command.query_async(&mut connection).await.expect("an answer")
+        self.try_redis(command).await.expect("an answer")
+    }
+
+    /// Runs one command, where Redis may be unwell.
+    pub async fn try_redis<T: FromRedisValue>(&self, command: &redis::Cmd) -> RedisResult<T> {
+        let client = redis::Client::open(self.stack.redis_url())?;
+        let config = AsyncConnectionConfig::new();
+        let config = config.set_connection_timeout(Some(PATIENCE)).set_response_timeout(Some(PATIENCE));
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        command.query_async(&mut connection).await
     }
 
     /// Puts a claim, or what is none, under a run id.

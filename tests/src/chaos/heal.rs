@@ -48,7 +48,8 @@ impl Chaos<'_> {
         let drill::Answer::Accepted { run, deferred: false, .. } = answer else { return false };
         let mut command = redis::cmd("GET");
         command.arg(Claim::redis_key(proto::RunId(run)));
-        let value: Option<Vec<u8>> = self.world.redis(&command).await;
+        // It may have died since.
+        let Ok(value) = self.world.try_redis::<Option<Vec<u8>>>(&command).await else { return false };
         let claim = value.map(|value| Claim::decode(&value).expect("a claim"));
         claim.is_some_and(|claim| claim.epoch == epoch && matches!(claim.state, State::Claimed | State::Published))
     }
