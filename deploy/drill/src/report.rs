@@ -31,7 +31,7 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { deliveries, keys, requests, retried, accepted, rows, lost, doubled, .. } = self;
+        let Self { deliveries, keys, requests, retried, accepted, accepted_answers, rows, lost, doubled, .. } = self;
         writeln!(
             f,
             "  sent      {deliveries} deliveries under {keys} keys, in {requests} requests; {retried} had to be retried"
@@ -43,7 +43,14 @@ impl fmt::Display for Figures {
             "  became    {rows} runs; dead letters: {letters}; {} duplicates dropped",
             self.duplicates_dropped
         )?;
-        write!(f, "  of {accepted} deliveries accepted: lost {lost}, doubled {doubled}")
+        writeln!(f, "  of {accepted} deliveries accepted: lost {lost}, doubled {doubled}")?;
+        // Whoever reads "lost 0" must see what it leaves out.
+        write!(
+            f,
+            "  excused   gone with a stream that was lost: {}; accepted beside another under their key: {}; \
+             of {accepted_answers} checks {} deferred for no known reason",
+            self.gone_with_the_stream, self.conflicts_accepted, self.deferred_unexplained
+        )
     }
 }
 
