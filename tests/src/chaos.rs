@@ -3,6 +3,7 @@
 //!
 //! The list is drawn up front and can be printed: a seed that failed is a list that can be read.
 
+mod excuse;
 mod fault;
 mod heal;
 mod perform;

@@ -127,16 +127,35 @@ pub struct Sent {
 }
 
 /// Something that was done to the system and that changes what may be expected of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// Redis lost all it knew, at some moment within.
     Forgot,
     /// The stream was lost at some moment within, with what it held; at its end every gateway knows the new one.
     StreamLost,
-    /// Playbooks, secrets or switches are not as the senders know them: 401 and 404 are to be expected.
-    Catalog,
-    /// Redis was not well, or a gateway could not hear it: checks may be deferred.
-    Unchecked,
+    /// A playbook, its secret or a switch is not as the senders know it, or this gateway has not heard yet that it is:
+    /// 401 and 404 are to be expected there.
+    Catalog {
+        /// By its number.
+        gateway: usize,
+        /// Which playbook, by its place among the [`places`](crate::places).
+        place: usize,
+    },
+    /// Redis was not well, or this gateway could not hear it or does not trust it yet: checks may be deferred there.
+    Unchecked {
+        /// By its number.
+        gateway: usize,
+    },
+}
+
+impl Event {
+    /// The gateway that it is about, where it is about one.
+    pub const fn gateway(self) -> Option<usize> {
+        match self {
+            Self::Catalog { gateway, .. } | Self::Unchecked { gateway } => Some(gateway),
+            Self::Forgot | Self::StreamLost => None,
+        }
+    }
 }
 
 /// An [`Event`] and its time.

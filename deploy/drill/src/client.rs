@@ -60,14 +60,18 @@ impl Client {
         self.doors.write().unwrap_or_else(PoisonError::into_inner)[place] = door;
     }
 
-    /// Whether this gateway knows the secret: without a key it refuses only after it has checked that, and leaves
-    /// nothing behind.
+    /// Whether this gateway knows the secret.
     pub async fn is_let_in(&self, place: usize, gateway: usize) -> bool {
+        self.knock(place, gateway).await == Some(400)
+    }
+
+    /// The status that this gateway answers without a key: it refuses only after it has checked the secret, and leaves nothing
+    /// behind. None where it does not answer.
+    pub async fn knock(&self, place: usize, gateway: usize) -> Option<u16> {
         let door = self.door(place);
         let request = self.http.post(format!("{}{}", self.gateways[gateway], door.path));
         let request = request.header("x-webhook-secret", &door.secret).timeout(Duration::from_secs(5));
-        let answer = request.send().await;
-        answer.is_ok_and(|answer| answer.status() == 400)
+        request.send().await.ok().map(|answer| answer.status().as_u16())
     }
 
     /// Sends one request and reads the whole answer, which may take as long as `patience`.

@@ -5,10 +5,15 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use fastrand::Rng;
+use futures_util::future::join_all;
 use local::Stack;
 
 use crate::book::{Book, Event};
+use crate::canary::checks;
+use crate::catalog::Place;
+use crate::client::Client;
 use crate::plan::Act;
+use crate::verdict::{Invariant, Violation};
 
 /// A part that can be killed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,18 +86,40 @@ impl Kill {
         parts.iter().enumerate().map(kill).collect()
     }
 
-    /// Kills, and waits until the stack has started it again and it is ready.
-    pub async fn perform(&self, stack: &Stack, book: &Book) -> Result<()> {
-        let notes = match self.part {
-            Part::Redis => vec![book.note(Event::Forgot), book.note(Event::Unchecked)],
+    /// Kills, and waits until the stack has started it again, it is ready, and keys are checked as before. What does not
+    /// come about of this is a violation; but a server that does not come back has nothing to do with what is drilled.
+    pub async fn perform(
+        &self,
+        stack: &Stack,
+        client: &Client,
+        book: &Book,
+        places: &[Place],
+    ) -> Result<Vec<Violation>> {
+        let forgot = (self.part == Part::Redis).then(|| book.note(Event::Forgot));
+        let deaf = (0..client.gateways()).filter(|gateway| match self.part {
+            Part::Redis => true,
             // Its successor must find Redis first.
-            Part::Gateway => vec![book.note(Event::Unchecked)],
-            Part::Nats | Part::Postgres | Part::Worker => vec![],
-        };
+            Part::Gateway => self.process == format!("gateway-{}", gateway + 1),
+            Part::Nats | Part::Postgres | Part::Worker => false,
+        });
+        let deaf: Vec<_> = deaf.map(|gateway| (gateway, book.note(Event::Unchecked { gateway }))).collect();
         stack.kill(&self.process).await?;
-        stack.ready(&self.process).await?;
-        notes.into_iter().for_each(|note| book.over(note));
-        Ok(())
+        forgot.into_iter().for_each(|note| book.over(note));
+        if let Err(error) = stack.ready(&self.process).await {
+            let invariant = match self.part {
+                Part::Gateway => Invariant::I6,
+                Part::Worker => Invariant::I3,
+                Part::Redis | Part::Nats | Part::Postgres => return Err(error),
+            };
+            let text = format!("{} was killed and did not come back: {error:#}", self.process);
+            return Ok(vec![Violation { invariant, key: None, text }]);
+        }
+        let heard = deaf.into_iter().map(async |(gateway, note)| {
+            let violation = checks(client, book, places, gateway, 1).await;
+            book.over(note);
+            violation
+        });
+        Ok(join_all(heard).await.into_iter().flatten().collect())
     }
 }
 

@@ -27,6 +27,9 @@ const CATALOG: &str = include_str!("drill.toml");
 const OF_EACH: usize = 2;
 /// How long a sender waits for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a gateway waits for Redis. A machine that is busy with something else is not Redis being away, and a drill that
+/// took it to be would have to excuse checks that are not made. A death is noticed at once all the same.
+const REDIS_TIMEOUT: &str = "5s";
 /// How long one delivery is tried, and how long the queue may stand still: ten times what any restart takes.
 const INSIST: Duration = Duration::from_secs(120);
 
@@ -59,7 +62,7 @@ pub enum Progress {
     },
     /// A process was killed, before the delivery of this number.
     Killed(Kill, usize),
-    /// It is back, and ready, after this long.
+    /// It is back, and all is as before, after this long.
     Back(Kill, Duration),
     /// All is sent; so many messages are left in the queue.
     Draining(u64),
@@ -92,7 +95,9 @@ impl Drill {
         // What a worker or the broker had in hand when it died comes again after the ack wait; half a minute of it would
         // prove nothing that seconds do not.
         let worker = Extra::new().env("RUNLATCH_ACK_WAIT", "5s").env("RUNLATCH_COMPACT_INTERVAL", "1s");
-        let stack = Stack::builder().gateways(OF_EACH).workers(OF_EACH).worker(worker).start().await?;
+        let gateway = Extra::new().env("RUNLATCH_REDIS_TIMEOUT", REDIS_TIMEOUT);
+        let stack = Stack::builder().gateways(OF_EACH).workers(OF_EACH).gateway(gateway).worker(worker);
+        let stack = stack.start().await?;
         stack.catalog(CATALOG).await?;
         let places = places(&connect(&stack).await?).await?;
         let client = client(&stack, &places).await?;
@@ -103,12 +108,13 @@ impl Drill {
         let book = Book::default();
         let policy = Policy { senders: self.senders, patience: PATIENCE, insist: INSIST, stall: INSIST };
         let throw = Throw::new(&client, &book, &plan, policy);
-        let mut failure = None;
+        let (mut failure, mut fallen) = (None, vec![]);
         let throwing = throw.run(&kills, async |kill| {
             tell(Progress::Killed(kill.clone(), throw.progress().0));
             let since = Instant::now();
-            match kill.perform(&stack, &book).await {
-                Ok(()) => tell(Progress::Back(kill.clone(), since.elapsed())),
+            match kill.perform(&stack, &client, &book, &places).await {
+                Ok(violations) if violations.is_empty() => tell(Progress::Back(kill.clone(), since.elapsed())),
+                Ok(violations) => fallen.extend(violations),
                 Err(error) => failure = failure.take().or(Some(error)),
             }
         });
@@ -133,8 +139,9 @@ impl Drill {
             () = auditing => {}
         }
         if let Some(error) = failure {
-            return Err(error).context("a process that was killed did not come back");
+            return Err(error).context("a server that was killed did not come back");
         }
+        seen.append(&mut fallen);
         seen.extend(deferring(&client, &book, &places).await);
         let last = AtomicU64::new(u64::MAX);
         let tell_left = |left| {

@@ -116,6 +116,11 @@ impl Fault {
         )
     }
 
+    /// Whether all that comes of it is that somebody must notice: whoever tells the system of a change has told it.
+    pub fn is_over_at_once(&self) -> bool {
+        !self.lasts() || matches!(self, Self::Catalog(Catalog::Rename(_)))
+    }
+
     /// Whether it is to Redis, or to the gateways' wire to it.
     pub fn is_to_redis(&self) -> bool {
         match self {

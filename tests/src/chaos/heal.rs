@@ -28,13 +28,14 @@ impl Chaos<'_> {
         for process in self.world.stack.processes() {
             self.world.stack.ready_within(&process.name, PATIENCE).await.expect("it recovers");
         }
+        wait("no fault is felt any more", async || self.excuses.is_empty()).await;
         for gateway in 0..self.client.gateways() {
             for place in 0..self.places.len() {
                 wait("every gateway knows the catalog", async || self.client.is_let_in(place, gateway).await).await;
             }
             wait("every gateway knows the stream", async || self.knows_stream(gateway).await).await;
         }
-        for note in std::mem::take(&mut *self.notes.lock().expect("not poisoned")) {
+        for (note, _) in std::mem::take(&mut *self.lost.lock().expect("not poisoned")) {
             self.book.over(note);
         }
         self.healed.store(true, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use local::{Role, Wire};
 use proto::StreamEpoch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::excuse::Excuses;
 use super::{Catalog, Fail, Fault, Op, Redis};
 use crate::World;
 
@@ -21,12 +22,12 @@ pub(super) struct Chaos<'a> {
     pub(super) places: &'a [Place],
     pub(super) client: &'a Client,
     pub(super) book: &'a Book,
-    /// Notes that are over when all is healed.
-    pub(super) notes: Mutex<Vec<usize>>,
+    /// What may be expected of the system because of it.
+    pub(super) excuses: Excuses,
     /// Faults that last, and since when.
     pub(super) going_on: Mutex<Vec<(Fault, Instant)>>,
-    /// Notes of lost streams that are not over, and the epochs of these streams.
-    pub(super) lost: Mutex<Vec<(usize, StreamEpoch)>>,
+    /// Notes of lost streams that are not over, and the epochs of these streams, where they are known.
+    pub(super) lost: Mutex<Vec<(usize, Option<StreamEpoch>)>>,
     /// Once all is well again.
     pub(super) healed: AtomicBool,
     /// Holds the lock on `runs`.
@@ -35,8 +36,9 @@ pub(super) struct Chaos<'a> {
 
 impl<'a> Chaos<'a> {
     pub(super) fn new(world: &'a World, places: &'a [Place], client: &'a Client, book: &'a Book) -> Self {
-        let (notes, going_on, lost, healed, lock) = Default::default();
-        Self { world, places, client, book, notes, going_on, lost, healed, lock }
+        let excuses = Excuses::new(client.gateways(), places.len());
+        let (going_on, lost, healed, lock) = Default::default();
+        Self { world, places, client, book, excuses, going_on, lost, healed, lock }
     }
 
     pub(super) async fn perform(&self, op: &Op) {
@@ -45,7 +47,11 @@ impl<'a> Chaos<'a> {
                 if fault.lasts() {
                     self.going_on.lock().expect("not poisoned").push((fault.clone(), Instant::now()));
                 }
+                self.excuses.begin(self.book, fault);
                 self.begin(fault).await;
+                if fault.is_over_at_once() {
+                    self.excuses.end(fault, std::time::Instant::now());
+                }
             }
             Op::End(fault, lasted) => {
                 let ended =
@@ -57,34 +63,26 @@ impl<'a> Chaos<'a> {
         }
     }
 
-    /// Says that something is so until all is healed.
-    fn note(&self, event: Event) {
-        self.notes.lock().expect("not poisoned").push(self.book.note(event));
-    }
-
-    /// What the book must know of a fault to a process.
-    fn note_process(&self, process: &str) {
-        if process == "redis" || process.starts_with("gateway-") {
-            self.note(Event::Unchecked);
+    pub(super) async fn end(&self, fault: &Fault) {
+        if fault.is_over_at_once() {
+            // To senders its end is another change, as its beginning was.
+            self.excuses.begin(self.book, fault);
         }
+        self.undo(fault).await;
+        self.excuses.end(fault, std::time::Instant::now());
     }
 
     async fn begin(&self, fault: &Fault) {
         let stack = &self.world.stack;
         match fault {
             Fault::Kill(process) => {
-                self.note_process(process);
                 let forgot = (process == "redis").then(|| self.book.note(Event::Forgot));
                 // Fails where it has just died by itself, which is as good.
                 _ = stack.kill(process).await;
                 forgot.into_iter().for_each(|note| self.book.over(note));
             }
-            Fault::Freeze(process) => {
-                self.note_process(process);
-                stack.freeze(process).await.expect("freezes");
-            }
+            Fault::Freeze(process) => stack.freeze(process).await.expect("freezes"),
             Fault::Stop(process) => {
-                self.note_process(process);
                 let forgot = (process == "redis").then(|| self.book.note(Event::Forgot));
                 // It may be about to be started again; then it will not be.
                 let stopped = stack.stop(process).await;
@@ -94,7 +92,6 @@ impl<'a> Chaos<'a> {
             Fault::Redis(what) => self.redis(*what).await,
             Fault::DeleteStream => {
                 let (note, old) = (self.book.note(Event::StreamLost), self.epoch().await);
-                self.notes.lock().expect("not poisoned").push(note);
                 let delete = async || {
                     let client = async_nats::connect(stack.nats_url()).await.ok()?;
                     let context = async_nats::jetstream::new(client);
@@ -108,7 +105,7 @@ impl<'a> Chaos<'a> {
                 };
                 insist("the stream is deleted", delete).await;
                 // Who does not know which it was cannot tell the new one from it, and waits for the end.
-                self.lost.lock().expect("not poisoned").extend(old.map(|old| (note, old)));
+                self.lost.lock().expect("not poisoned").push((note, old));
             }
             Fault::LockRuns => {
                 let client = insist("runs is locked", async || {
@@ -127,20 +124,12 @@ impl<'a> Chaos<'a> {
                 )
                 .await;
             }
-            Fault::Wire(role, server, fail) => {
-                if *server == local::Server::Redis {
-                    self.note(Event::Unchecked);
-                }
-                fail_wire(&stack.wire_of(*role, *server), *fail).await;
-            }
-            Fault::Catalog(what) => {
-                self.note(Event::Catalog);
-                self.change(*what, true).await;
-            }
+            Fault::Wire(role, server, fail) => fail_wire(&stack.wire_of(*role, *server), *fail).await,
+            Fault::Catalog(what) => self.change(*what, true).await,
         }
     }
 
-    pub(super) async fn end(&self, fault: &Fault) {
+    async fn undo(&self, fault: &Fault) {
         let stack = &self.world.stack;
         match fault {
             Fault::Freeze(process) => stack.thaw(process).await.expect("thaws"),
@@ -168,15 +157,9 @@ impl<'a> Chaos<'a> {
                 self.command(&["FLUSHALL"]).await;
                 self.book.over(forgot);
             }
-            Redis::Full => {
-                self.note(Event::Unchecked);
-                self.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
-            }
-            Redis::ReadOnly => {
-                self.note(Event::Unchecked);
-                // Of a master that is not there: it keeps what it has.
-                self.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
-            }
+            Redis::Full => self.command(&["CONFIG", "SET", "maxmemory", "1"]).await,
+            // Of a master that is not there: it keeps what it has.
+            Redis::ReadOnly => self.command(&["REPLICAOF", "127.0.0.1", "1"]).await,
         }
     }
 

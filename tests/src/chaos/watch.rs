@@ -1,19 +1,26 @@
 //! What is looked at while faults are done.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use drill::{Violation, audit_meanwhile};
-use futures_util::future::join;
+use drill::{Answer, Event, Invariant, Sending, Violation, audit_meanwhile};
+use futures_util::future::{join, join_all};
 use proto::StreamEpoch;
 use tokio::time::sleep;
 
 use super::perform::Chaos;
 
+/// How long a canary waits. What hangs for longer than that says nothing yet.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks at the same.
+const PAUSE: Duration = Duration::from_millis(100);
+
 impl Chaos<'_> {
-    /// Until all is healed, audits again and again, and finds out when a stream that was lost is behind everybody.
-    pub(super) async fn watch(&self) -> Option<Violation> {
-        join(self.audits(), self.streams()).await.0
+    /// Until all is healed, audits again and again, and finds out when what was done is behind everybody.
+    pub(super) async fn watch(&self) -> Vec<Violation> {
+        let gateways = join_all((0..self.client.gateways()).map(|gateway| self.canaries(gateway)));
+        let (audits, (gateways, ())) = join(self.audits(), join(gateways, self.streams())).await;
+        audits.into_iter().chain(gateways.into_iter().flatten()).collect()
     }
 
     /// The first that finds anything. Of the current stream: an earlier one may have been lost on purpose.
@@ -23,9 +30,53 @@ impl Chaos<'_> {
             if violation.is_some() {
                 return violation;
             }
-            sleep(Duration::from_millis(500)).await;
+            sleep(5 * PAUSE).await;
         }
         None
+    }
+
+    /// Ends each excuse of this gateway when nothing is amiss any more, and blames it where that does not come about.
+    async fn canaries(&self, gateway: usize) -> Vec<Violation> {
+        let mut violations = vec![];
+        while !self.healed.load(Ordering::Relaxed) {
+            // What is over before a canary is sent, and no more, is what it tells of.
+            let mut over = self.excuses.over();
+            over.retain(|open| open.event.gateway() == Some(gateway));
+            while let Some(event) = over.first().map(|open| open.event) {
+                let same = over.extract_if(.., |open| open.event == event).collect::<Vec<_>>();
+                match self.amiss(event).await {
+                    Some(None) => self.excuses.close(self.book, &same),
+                    Some(Some((invariant, answer))) => {
+                        if let Some(overdue) = self.excuses.overdue(event, Instant::now()) {
+                            let text = format!("gateway {} answers {answer}, {overdue:.0?} overdue", gateway + 1);
+                            violations.push(Violation { invariant, key: None, text });
+                            self.excuses.close(self.book, &same);
+                        }
+                    }
+                    None => {}
+                }
+            }
+            sleep(PAUSE).await;
+        }
+        violations
+    }
+
+    /// What is amiss, if anything; none where it cannot be told now.
+    async fn amiss(&self, event: Event) -> Option<Option<(Invariant, String)>> {
+        match event {
+            Event::Unchecked { gateway } => {
+                let canary = Sending::canary(self.places, gateway);
+                let answer = self.client.send(self.book, &canary, gateway, PATIENCE).await;
+                let Answer::Accepted { deferred, .. } = answer else { return None };
+                Some(deferred.then(|| (Invariant::I4, answer.label())))
+            }
+            Event::Catalog { gateway, place } => {
+                let code = self.client.knock(place, gateway).await?;
+                let refused = || (Invariant::Contract, format!("{code} at {}", self.places[place].name()));
+                matches!(code, 400 | 401 | 404).then(|| (code != 400).then(refused))
+            }
+            Event::Forgot | Event::StreamLost => None,
+        }
     }
 
     /// What is accepted once every gateway knows the new stream is not excused by the loss of the old one.
@@ -33,12 +84,14 @@ impl Chaos<'_> {
         while !self.healed.load(Ordering::Relaxed) {
             let lost = self.lost.lock().expect("not poisoned").clone();
             for (note, epoch) in lost {
-                if self.is_behind(epoch).await {
+                if let Some(epoch) = epoch
+                    && self.is_behind(epoch).await
+                {
                     self.book.over(note);
                     self.lost.lock().expect("not poisoned").retain(|(other, _)| *other != note);
                 }
             }
-            sleep(Duration::from_millis(100)).await;
+            sleep(PAUSE).await;
         }
     }
 

@@ -17,10 +17,6 @@ use crate::found::{Letter, Row};
 
 /// How far the clock that dates deliveries may be from the book's.
 const SKEW: Duration = Duration::from_secs(1);
-/// After Redis was unwell, how long a gateway may take to trust it again: its probe asks every 200 ms, or leaves it alone a
-/// little longer where it failed before, and takes as long to connect. Not more, or whoever never trusts it again has an
-/// excuse for half of a drill.
-const DISTRUST: Duration = Duration::from_secs(2);
 
 pub(super) struct Case<'a> {
     pub(super) record: &'a Record,
@@ -163,7 +159,10 @@ impl Case<'_> {
                 Answer::Refused { code, error, .. } => match (*code, error.as_str()) {
                     (409, "idempotency_conflict") | (503, "unavailable" | "overloaded") => {}
                     (401, "invalid_secret") | (404, "not_found" | "playbook_disabled" | "kill_switch_engaged")
-                        if self.noted(&Event::Catalog, attempt.begun, attempt.over()) => {}
+                        if self.is_excused(
+                            attempt,
+                            Event::Catalog { gateway: attempt.gateway, place: sent.what.place },
+                        ) => {}
                     _ => say(Invariant::Contract, format!("was answered {}", attempt.answer.label())),
                 },
                 Answer::Accepted { code: 200, .. } => {
@@ -260,11 +259,16 @@ impl Case<'_> {
     /// Whether Redis may have forgotten this key before `to`.
     fn forgot(&self, to: Duration) -> bool {
         let from = self.attempts().map(|attempt| attempt.begun).min().unwrap_or_default();
-        self.noted(&Event::Forgot, from, to)
+        self.noted(Event::Forgot, from, to)
     }
 
-    fn noted(&self, event: &Event, from: Duration, to: Duration) -> bool {
-        self.record.notes.iter().any(|note| note.event == *event && note.meets(from, to))
+    /// Whether this was so at some moment of a request.
+    fn is_excused(&self, attempt: &Attempt, event: Event) -> bool {
+        self.noted(event, attempt.begun, attempt.over())
+    }
+
+    fn noted(&self, event: Event, from: Duration, to: Duration) -> bool {
+        self.record.notes.iter().any(|note| note.event == event && note.meets(from, to))
     }
 
     fn count(&self, verdict: &mut Verdict) {
@@ -286,10 +290,9 @@ impl Case<'_> {
                 figures.retried += usize::from(!attempt.answer.is_definite());
                 *figures.answered.entry(attempt.answer.label()).or_default() += 1;
                 figures.accepted_answers += usize::from(matches!(attempt.answer, Answer::Accepted { .. }));
-                let since = attempt.begun.saturating_sub(DISTRUST);
-                let explained = [Event::Unchecked, Event::Forgot];
-                let explained = explained.iter().any(|event| self.noted(event, since, attempt.over()));
-                figures.deferred_unexplained += usize::from(is_deferred(&attempt.answer) && !explained);
+                let unexplained = is_deferred(&attempt.answer)
+                    && !self.is_excused(attempt, Event::Unchecked { gateway: attempt.gateway });
+                figures.deferred_unexplained += usize::from(unexplained);
             }
         }
     }

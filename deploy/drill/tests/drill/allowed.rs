@@ -2,7 +2,7 @@
 
 use drill::{Event, What};
 
-use crate::sheet::{Sheet, conflict, created, deferred, nothing, refused, replayed, unavailable, what};
+use crate::sheet::{CATALOG, Sheet, conflict, created, deferred, nothing, refused, replayed, unavailable, what};
 
 #[test]
 fn a_delivery_and_its_retries() {
@@ -96,6 +96,6 @@ fn a_stream_that_was_lost_takes_what_nobody_sent_again() {
 fn refusals_ask_for_patience() {
     let busy = Sheet::new().send(what("a"), 0, 1, refused(503, "overloaded")).send(what("a"), 2, 3, created(2));
     busy.run(what("a"), 2).holds();
-    let off = Sheet::new().note(Event::Catalog, 0, 10).send(what("a"), 1, 2, refused(404, "playbook_disabled"));
+    let off = Sheet::new().note(CATALOG, 0, 10).send(what("a"), 1, 2, refused(404, "playbook_disabled"));
     off.send(what("a"), 11, 12, created(11)).run(what("a"), 11).holds();
 }

@@ -4,6 +4,8 @@
 
 mod allowed;
 mod book;
+mod excused;
+mod fallen;
 mod sheet;
 mod spoiled;
 mod violated;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use drill::{
-    Answer, Attempt, Event, Found, Ids, Invariant, Key, Letter, Note, Place, Record, Row, Scope, Sent, What, judge,
+    Answer, Attempt, Event, Found, Ids, Invariant, Key, Letter, Note, Place, Record, Row, Scope, Sent, Verdict, What,
+    judge, missing,
 };
 use proto::{Fingerprint, Payload, PlaybookId, Selector};
 use uuid::Uuid;
@@ -17,7 +18,13 @@ pub(crate) struct Sheet {
     record: Record,
     found: Found,
     places: Vec<Place>,
+    gateway: usize,
 }
+
+/// The first gateway defers checks for good reason.
+pub(crate) const UNCHECKED: Event = Event::Unchecked { gateway: 0 };
+/// The first playbook is not known to the first gateway.
+pub(crate) const CATALOG: Event = Event::Catalog { gateway: 0, place: 0 };
 
 /// The timestamp of a moment, in the book's milliseconds.
 pub(crate) fn at(ms: u64) -> String {
@@ -69,7 +76,13 @@ impl Sheet {
             templates: [("plain".to_owned(), id(30))].into(),
         };
         let record = Record { opened: OPENED, ..Record::default() };
-        Self { record, found: Found::default(), places: vec![place("one", 11), place("two", 12)] }
+        Self { record, found: Found::default(), places: vec![place("one", 11), place("two", 12)], gateway: 0 }
+    }
+
+    /// What is sent from here on goes to this gateway, instead of the first.
+    pub(crate) fn through(mut self, gateway: usize) -> Self {
+        self.gateway = gateway;
+        self
     }
 
     /// A request under key `k`, begun and answered at these moments.
@@ -80,7 +93,7 @@ impl Sheet {
     pub(crate) fn send_as(mut self, key: &str, what: What, begun: u64, ended: u64, answer: Answer) -> Self {
         let key = Key { scope: "acme".to_owned(), key: key.to_owned() };
         let (begun, ended) = (Duration::from_millis(begun), Some(Duration::from_millis(ended)));
-        let attempt = Attempt { gateway: 0, begun, ended, answer };
+        let attempt = Attempt { gateway: self.gateway, begun, ended, answer };
         let sents = self.record.keys.entry(key).or_default();
         match sents.iter_mut().find(|sent| sent.what == what) {
             Some(sent) => sent.attempts.push(attempt),
@@ -92,6 +105,25 @@ impl Sheet {
     pub(crate) fn note(mut self, event: Event, from: u64, to: u64) -> Self {
         let (from, to) = (Duration::from_millis(from), Some(Duration::from_millis(to)));
         self.record.notes.push(Note { event, from, to });
+        self
+    }
+
+    /// As [`Sheet::note`], of what goes on.
+    pub(crate) fn note_since(mut self, event: Event, from: u64) -> Self {
+        self.record.notes.push(Note { event, from: Duration::from_millis(from), to: None });
+        self
+    }
+
+    /// So many keys with a run each, sent every 100 ms from `from` on.
+    pub(crate) fn keys(mut self, name: &str, count: u64, from: u64, answer: impl Fn(u64) -> Answer) -> Self {
+        for number in 0..count {
+            let (key, begun) = (format!("{name}{number}"), from + 100 * number);
+            let id = Uuid::from_u128(u128::from(number + 10_000 * u64::from(name.as_bytes()[0])));
+            let Answer::Accepted { code, timestamp, deferred, .. } = answer(begun + 1) else { panic!("not accepted") };
+            let answer = Answer::Accepted { code, run: id, timestamp, deferred };
+            self = self.send_as(&key, what("a"), begun, begun + 5, answer);
+            self = self.row(what("a"), begun + 1, |row| (row.id, row.key) = (id, key));
+        }
         self
     }
 
@@ -146,9 +178,19 @@ impl Sheet {
         self
     }
 
+    /// The deliveries that a lost stream has taken, by key and payload.
+    pub(crate) fn missing(&self) -> Vec<(String, String)> {
+        let missing = missing(&self.record, &self.places, &self.found);
+        missing.into_iter().map(|(key, sent)| (key.key.clone(), sent.what.payload.clone())).collect()
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        judge(&self.record, &self.places, &self.found)
+    }
+
     #[track_caller]
     pub(crate) fn holds(self) {
-        let verdict = judge(&self.record, &self.places, &self.found);
+        let verdict = self.verdict();
         assert!(verdict.is_clean(), "{verdict}");
         assert_eq!((verdict.figures.lost, verdict.figures.doubled), (0, 0));
     }
@@ -156,7 +198,7 @@ impl Sheet {
     /// Whatever else it may violate, it violates this, and says so in these words.
     #[track_caller]
     pub(crate) fn violates(self, invariant: Invariant, words: &str) {
-        let verdict = judge(&self.record, &self.places, &self.found);
+        let verdict = self.verdict();
         let named = |violation: &&drill::Violation| violation.invariant == invariant && violation.text.contains(words);
         assert!(verdict.violations.iter().any(|violation| named(&violation)), "{invariant} {words:?}: {verdict}");
     }

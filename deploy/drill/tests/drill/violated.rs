@@ -4,7 +4,7 @@ use drill::Invariant::{Contract, I1, I2, I3, I4, I6};
 use drill::{Answer, Event, Ids, What};
 use uuid::Uuid;
 
-use crate::sheet::{Sheet, at, conflict, created, deferred, nothing, refused, replayed, unavailable, what};
+use crate::sheet::{CATALOG, Sheet, at, conflict, created, deferred, nothing, refused, replayed, unavailable, what};
 
 fn accepted() -> Sheet {
     Sheet::new().send(what("a"), 0, 5, created(1))
@@ -133,35 +133,6 @@ fn a_conflict_with_nothing() {
 }
 
 #[test]
-fn checks_that_are_never_made() {
-    let mut sheet = Sheet::new();
-    for number in 0..150 {
-        let key = format!("k{number}");
-        sheet = sheet.send_as(&key, what("a"), 0, 5, deferred(1)).row(what("a"), 1, |row| {
-            (row.id, row.key) = (Uuid::from_u128(1000 + number), key.clone());
-        });
-    }
-    sheet.violates(I4, "while nothing was wrong with Redis");
-}
-
-/// Redis was out for a second, and nothing was checked for the fifteen after it.
-#[test]
-fn a_breaker_that_does_not_close() {
-    let outage = || {
-        let mut sheet = Sheet::new().note(Event::Unchecked, 0, 1000);
-        for moment in (0..16_000).step_by(100) {
-            let key = format!("k{moment}");
-            sheet = sheet.send_as(&key, what("a"), moment, moment + 5, deferred(moment + 1));
-            sheet = sheet.row(what("a"), moment + 1, |row| {
-                (row.id, row.key) = (Uuid::from_u128(1000 + u128::from(moment)), key.clone());
-            });
-        }
-        sheet
-    };
-    outage().violates(I4, "while nothing was wrong with Redis");
-}
-
-#[test]
 fn what_answers_say() {
     let ran = |sheet: Sheet| sheet.run(what("a"), 1);
     ran(accepted().send(what("a"), 6, 9, replayed(7))).violates(Contract, "2 timestamps");
@@ -180,7 +151,7 @@ fn what_answers_say() {
     ran(accepted().send(what("a"), 6, 9, refused(408, "request_timeout"))).violates(Contract, "408 request_timeout");
     ran(accepted().send(what("b"), 6, 9, refused(409, "conflict"))).violates(Contract, "409 conflict");
     // Where the catalog changes, only in the words that there are for it.
-    let changing = accepted().note(Event::Catalog, 0, 10).send(what("a"), 6, 9, refused(404, "gone"));
+    let changing = accepted().note(CATALOG, 0, 10).send(what("a"), 6, 9, refused(404, "gone"));
     ran(changing).violates(Contract, "404 gone");
     ran(accepted().send(what("a"), 6, 9, Answer::Wrong("202 without".to_owned()))).violates(Contract, "202 without");
     let nameless = Answer::Refused { code: 409, error: "idempotency_conflict".to_owned(), run: None };
