@@ -1,8 +1,11 @@
 //! `runlatch drill`: the figures and the verdict on stdout, how it is going on stderr.
 
+use std::fs;
 use std::io::{IsTerminal, Write, stderr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use drill::{Drill, Part, Progress, Sabotage, Verdict};
 use serde_json::json;
@@ -33,6 +36,9 @@ pub(crate) struct Args {
     /// Spoil the drill's own database before the verdict, which must find it: lose, double or alter a run.
     #[arg(long, value_name = "HOW")]
     sabotage: Option<Sabotage>,
+    /// Where anything is violated, leave what gateways, workers and servers logged in this directory, which is made.
+    #[arg(long, value_name = "DIRECTORY")]
+    keep_logs: Option<PathBuf>,
     /// Print figures and verdict as one JSON object.
     #[arg(long)]
     json: bool,
@@ -58,9 +64,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Error> {
         kill: args.kill.0.clone(),
         senders: args.senders.into(),
     };
-    let terminal = Terminal::default();
+    let terminal = Terminal { quiet: Mutex::new(Instant::now()) };
     terminal.line(&format!("seed {}: {} deliveries", drill.seed, drill.deliveries));
-    let verdict = hold(&drill, args.sabotage, &terminal).await;
+    let verdict = hold(&drill, args, &terminal).await;
     terminal.clear();
     let verdict = verdict.map_err(|error| Error::Unavailable(format!("the drill could not be held: {error:#}")))?;
     show(&drill, &verdict, args.json)?;
@@ -83,12 +89,29 @@ fn again(drill: &Drill, sabotage: Option<Sabotage>) -> String {
     format!("runlatch drill --seed {seed} --deliveries {deliveries} --kill {kill} --senders {senders}{sabotage}")
 }
 
-async fn hold(drill: &Drill, sabotage: Option<Sabotage>, terminal: &Terminal) -> anyhow::Result<Verdict> {
+async fn hold(drill: &Drill, args: &Args, terminal: &Terminal) -> anyhow::Result<Verdict> {
     let aftermath = drill.run(&|progress| terminal.show(&progress, drill.deliveries)).await?;
-    if let Some(sabotage) = sabotage {
+    if let Some(sabotage) = args.sabotage {
         aftermath.spoil(sabotage).await?;
     }
-    aftermath.verdict().await
+    let verdict = aftermath.verdict().await?;
+    if let Some(directory) = args.keep_logs.as_ref().filter(|_| !verdict.is_clean()) {
+        // The verdict counts even where they cannot be kept.
+        terminal.line(&match keep(&aftermath.stack.directory().join("logs"), directory) {
+            Ok(()) => format!("logs are in {}", directory.display()),
+            Err(error) => format!("the logs cannot be kept in {}: {error}", directory.display()),
+        });
+    }
+    Ok(verdict)
+}
+
+fn keep(logs: &Path, directory: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(directory)?;
+    for log in fs::read_dir(logs)? {
+        let log = log?;
+        fs::copy(log.path(), directory.join(log.file_name()))?;
+    }
+    Ok(())
 }
 
 fn show(drill: &Drill, verdict: &Verdict, as_json: bool) -> Result<(), Error> {
@@ -104,9 +127,15 @@ fn show(drill: &Drill, verdict: &Verdict, as_json: bool) -> Result<(), Error> {
     say(&verdict.to_string())
 }
 
-/// Where somebody watches, one line that changes; else a line for each thing that happens.
-#[derive(Default)]
-struct Terminal(Mutex<()>);
+/// Where nobody watches, what goes on is said this often: who reads it later, or a log that ends where nothing is said for
+/// long, must see that something does.
+const NOW_AND_THEN: Duration = Duration::from_secs(10);
+
+/// Where somebody watches, one line that changes; else a line for each thing that happens, and now and then for what goes on.
+struct Terminal {
+    /// Since when nothing was said.
+    quiet: Mutex<Instant>,
+}
 
 impl Terminal {
     fn show(&self, progress: &Progress, of: usize) {
@@ -125,11 +154,17 @@ impl Terminal {
     fn line(&self, text: &str) {
         self.clear();
         crate::remark(text);
+        *self.quiet.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     fn passing(&self, text: &str) {
         if stderr().is_terminal() {
             self.write(&format!("\r\x1b[Krunlatch: {text} …"));
+            return;
+        }
+        let quiet = *self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        if quiet.elapsed() >= NOW_AND_THEN {
+            self.line(text);
         }
     }
 
@@ -141,7 +176,7 @@ impl Terminal {
 
     fn write(&self, text: &str) {
         // Nobody need watch.
-        let _whole = self.0.lock();
+        let _whole = self.quiet.lock();
         _ = write!(stderr(), "{text}").and_then(|()| stderr().flush());
     }
 }

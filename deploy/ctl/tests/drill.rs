@@ -43,12 +43,23 @@ fn one_that_cannot_be_held_is_69() {
 #[test]
 fn a_violation_is_1_and_named() {
     let path = std::env::var("PATH").unwrap();
+    let logs = std::env::temp_dir().join(format!("drill-{}", uuid::Uuid::new_v4()));
     let args = ["drill", "--deliveries", "200", "--kill", "none", "--seed", "5", "--sabotage", "lose"];
+    let args = [&args[..], &["--keep-logs", logs.to_str().unwrap()]].concat();
     let outcome = start(&[("PATH", &path)], &args, b"").outcome();
     assert_eq!(outcome.code, 1, "{outcome:?}");
     assert!(outcome.stdout.contains("neither run nor dead letter") && outcome.stdout.ends_with("verdict: VIOLATED\n"));
     // The audit finds it too, by counting what workers made.
-    assert!(outcome.stdout.contains("! audit ") && outcome.stdout.contains("157 runs were made and 156 are there"));
+    let (_, audit) = outcome.stdout.split_once("! audit ").expect("a violation");
+    let counts = audit.split_once(" runs were made and ").expect("counts");
+    let number = |words: Option<&str>| words.and_then(|word| word.parse::<u64>().ok());
+    let (made, there) = (number(counts.0.split(' ').next_back()), number(counts.1.split(' ').next()));
+    assert!(there > Some(150) && made == there.map(|there| there + 1), "{}", outcome.stdout);
     let again = "the same again: runlatch drill --seed 5 --deliveries 200 --kill none --senders 64 --sabotage lose\n";
     assert!(outcome.stderr.contains(&format!("2 violations; {again}")), "{outcome:?}");
+    for process in ["gateway-1", "gateway-2", "worker-1", "worker-2", "nats", "postgres", "redis"] {
+        let log = std::fs::metadata(logs.join(format!("{process}.log"))).expect("the log is kept");
+        assert!(log.len() > 0, "{process} logged nothing");
+    }
+    std::fs::remove_dir_all(&logs).unwrap();
 }
