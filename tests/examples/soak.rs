@@ -1,6 +1,7 @@
 //! `make soak`: chaos with new seeds, round after round, until the time is up or something is violated.
 //!
-//! `MINUTES=n`: how long (20). `SEED=n`: one round, of this seed. `SIZE=short`: rounds as `make test` has them.
+//! `MINUTES=n`: how long (20). `SEED=n`: one round, of this seed. `SIZE=short`: rounds as `make test` has them; `long`
+//! where nothing is said.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,27 +20,31 @@ async fn main() -> ExitCode {
         say("MINUTES and SEED are numbers");
         return ExitCode::from(64);
     };
-    let short = std::env::var("SIZE").is_ok_and(|size| size == "short");
-    let size = if short { Size::SHORT } else { Size::LONG };
+    let name = std::env::var("SIZE").ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "long".to_owned());
+    let Some(size) = Size::named(&name) else {
+        say("SIZE is short or long");
+        return ExitCode::from(64);
+    };
     let began = Instant::now();
     let time = Duration::from_secs(60 * minutes.unwrap_or(20));
     let (mut figures, mut faults) = (Figures::default(), BTreeMap::<String, usize>::new());
     for nth in 1.. {
         let seed = seed.unwrap_or_else(|| fastrand::u64(1..1_000_000_000));
         let since = Instant::now();
-        // A panic is a violation, or something that did not recover.
+        // A panic is a violation, or something that did not recover or hangs.
         let Ok(outcome) = AssertUnwindSafe(round(seed, size)).catch_unwind().await else {
             say(&format!(
-                "{script}round {nth} FAILED. The same again: make soak SEED={seed}{}",
-                if short { " SIZE=short" } else { "" },
+                "{script}round {nth} FAILED. The same again: make soak SEED={seed} SIZE={name}",
                 script = Script::of(seed, size).1
             ));
             return ExitCode::FAILURE;
         };
         let Figures { deliveries, requests, retried, rows, lost, doubled, .. } = &outcome.figures;
+        let Figures { gone_with_the_stream: gone, conflicts_accepted, deferred_unexplained, .. } = &outcome.figures;
         say(&format!(
             "round {nth} (seed {seed}, {} faults, {:.0?}): {deliveries} deliveries, {requests} requests, {retried} retried, \
-             {rows} runs, lost {lost}, doubled {doubled}",
+             {rows} runs, lost {lost}, doubled {doubled}; excused: {gone} gone with a stream, {conflicts_accepted} accepted \
+             beside another, {deferred_unexplained} deferred for no known reason",
             outcome.faults.values().sum::<usize>(),
             since.elapsed()
         ));

@@ -85,15 +85,15 @@ impl Fault {
     pub fn draw(rng: &mut Rng, long: bool, may_lose_stream: bool) -> Self {
         let process = |rng: &mut Rng| PROCESSES[rng.usize(..PROCESSES.len())].to_owned();
         match rng.u8(..100) {
-            0..30 => Self::Kill(process(rng)),
-            30..42 => Self::Freeze(process(rng)),
-            42..54 => Self::Stop(process(rng)),
-            54..66 => Self::Redis([Redis::Flush, Redis::Full, Redis::ReadOnly][rng.usize(..3)]),
-            66..69 if may_lose_stream => Self::DeleteStream,
-            66..70 => Self::LockRuns,
-            70..74 => Self::NoWrites,
-            74..78 => Self::Terminate,
-            78..92 => wire(rng, long),
+            0..18 => Self::Kill(process(rng)),
+            18..29 => Self::Freeze(process(rng)),
+            29..40 => Self::Stop(process(rng)),
+            40..50 => Self::Redis([Redis::Flush, Redis::Full, Redis::ReadOnly][rng.usize(..3)]),
+            50..53 if may_lose_stream => Self::DeleteStream,
+            50..54 => Self::LockRuns,
+            54..57 => Self::NoWrites,
+            57..60 => Self::Terminate,
+            60..90 => wire(rng, long),
             _ => {
                 let place = rng.usize(..PLACES);
                 let all =
@@ -142,15 +142,15 @@ impl Fault {
         }
     }
 
-    /// Its kind, for the figures.
+    /// Its kind, for the figures, and by which a test is held to what it is named for.
     pub fn kind(&self) -> String {
         let part = |process: &str| process.split('-').next().unwrap_or_default().to_owned();
         match self {
             Self::Kill(process) => format!("kill {}", part(process)),
             Self::Freeze(process) => format!("freeze {}", part(process)),
             Self::Stop(process) => format!("stop {}", part(process)),
-            Self::Wire(_, server, Fail::Delay(_)) => format!("wire to {server}: delay"),
-            Self::Wire(_, server, fail) => format!("wire to {server}: {fail:?}"),
+            Self::Wire(role, server, Fail::Delay(_)) => format!("wire from {role:?} to {server}: Delay"),
+            Self::Wire(role, server, fail) => format!("wire from {role:?} to {server}: {fail:?}"),
             Self::Catalog(Catalog::Disable(_)) => "disable".to_owned(),
             Self::Catalog(Catalog::KillSwitch) => "kill switch".to_owned(),
             Self::Catalog(Catalog::Rename(_)) => "rename".to_owned(),

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use drill::{Book, Client, Door, Event, Figures, Found, Key, Plan, Policy, Record, Sending, Sent, Throw};
 use drill::{audit, drained, judge, missing, places};
+use fastrand::Rng;
 use futures_util::future::join;
 use local::{Extra, Role};
+use tokio::time::sleep;
 
+use super::Script;
 use super::perform::Chaos;
-use super::{Op, Script};
 use crate::World;
 
 /// How much is done in a round.
@@ -17,17 +19,28 @@ use crate::World;
 pub struct Size {
     /// Deliveries.
     pub deliveries: usize,
-    /// Faults, some of which may fall on what is busy, and are left out.
+    /// Faults.
     pub faults: usize,
-    /// With what takes long to be noticed.
+    /// With what takes long to be noticed, and with the same again and again.
     pub long: bool,
+    /// What takes longer than this, hangs: many times as long as any does.
+    pub limit: Duration,
 }
 
 impl Size {
     /// For `make test`.
-    pub const SHORT: Self = Self { deliveries: 1_200, faults: 12, long: false };
+    pub const SHORT: Self = Self { deliveries: 1_200, faults: 12, long: false, limit: Duration::from_secs(240) };
     /// For `make soak`.
-    pub const LONG: Self = Self { deliveries: 8_000, faults: 40, long: true };
+    pub const LONG: Self = Self { deliveries: 8_000, faults: 40, long: true, limit: Duration::from_secs(1200) };
+
+    /// By its name, `short` or `long`.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "short" => Some(Self::SHORT),
+            "long" => Some(Self::LONG),
+            _ => None,
+        }
+    }
 }
 
 /// A round in which nothing was violated.
@@ -59,9 +72,21 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Plays the round of this seed.
 ///
 /// # Panics
-/// Where anything is violated, or does not recover. What was done is `Script::of` this seed.
+/// Where anything is violated, does not recover, or hangs. What was done is `Script::of` this seed.
 pub async fn round(seed: u64, size: Size) -> Outcome {
-    let (mut rng, script) = Script::of(seed, size);
+    let (rng, script) = Script::of(seed, size);
+    // Whatever runs tests keeps the list to itself until one has failed, and a test that hangs never has.
+    let hangs = async {
+        sleep(size.limit).await;
+        panic!("seed {seed} is not over after {:?}\n{script}", size.limit);
+    };
+    tokio::select! {
+        outcome = play(rng, &script, size) => outcome,
+        outcome = hangs => outcome,
+    }
+}
+
+async fn play(mut rng: Rng, script: &Script, size: Size) -> Outcome {
     let world = world().await;
     let places = places(&connect(&world).await).await.expect("the catalog");
     let mut doors = vec![];
@@ -102,14 +127,7 @@ pub async fn round(seed: u64, size: Size) -> Outcome {
         assert_eq!(last.as_deref(), Some("409 idempotency_conflict"), "{key:?}");
     }
     world.end().await;
-
-    let mut faults = BTreeMap::new();
-    for act in &script.acts {
-        if let Op::Begin(fault) = &act.what {
-            *faults.entry(fault.kind()).or_default() += 1;
-        }
-    }
-    Outcome { figures: verdict.figures, faults }
+    Outcome { figures: verdict.figures, faults: script.faults() }
 }
 
 async fn world() -> World {

@@ -1,6 +1,6 @@
 //! The list of what is done, and before which delivery.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use super::{Fault, Size};
 /// Most milliseconds for which a fault is kept up where its deliveries are over sooner: longer than Redis is waited for,
 /// shorter than the queue is, so that both sides of each time-out are seen.
 const LONGEST: u64 = 1500;
+/// How often another fault is drawn where one does not fit.
+const DRAWS: usize = 100;
 
 /// One line of the list.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,20 +39,32 @@ impl Script {
         (rng, script)
     }
 
-    /// Draws one. Faults overlap freely, but for two on the same thing.
+    /// What is done, by kind.
+    pub fn faults(&self) -> BTreeMap<String, usize> {
+        let mut faults = BTreeMap::new();
+        for act in &self.acts {
+            if let Op::Begin(fault) = &act.what {
+                *faults.entry(fault.kind()).or_default() += 1;
+            }
+        }
+        faults
+    }
+
+    /// Draws one. Faults overlap freely, but for two on the same thing; and a short one has no room for the same twice.
     fn draw(rng: &mut Rng, size: Size) -> Self {
         // What a stream held is demanded of it only in rounds that do not delete it.
         let may_lose_stream = rng.u8(..3) == 0;
         let mut busy: HashMap<String, usize> = HashMap::new();
-        let mut acts = vec![];
+        let (mut acts, mut kinds) = (vec![], HashSet::new());
         for nth in 1..=size.faults {
             let at = size.deliveries * nth / (size.faults + 1);
-            let fault = Fault::draw(rng, size.long, may_lose_stream);
+            let is_free = |fault: &Fault| busy.get(&fault.occupies()).is_none_or(|until| *until < at);
+            let drawn = (0..DRAWS).map(|_| Fault::draw(rng, size.long, may_lose_stream));
+            let mut drawn = drawn.filter(|fault| is_free(fault) && (size.long || !kinds.contains(&fault.kind())));
+            let Some(fault) = drawn.next() else { continue };
+            kinds.insert(fault.kind());
             let length = if fault.lasts() { rng.usize(10..size.deliveries / 8) / share(&fault, size) } else { 0 };
             let until = at + length;
-            if busy.get(&fault.occupies()).is_some_and(|until| *until >= at) {
-                continue;
-            }
             busy.insert(fault.occupies(), until);
             if fault.lasts() {
                 let lasted = Duration::from_millis(rng.u64(20..LONGEST));
