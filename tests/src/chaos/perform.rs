@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use drill::{Book, Client, Door, Event, Place};
+use drill::{Book, Client, Door, Event, Place, Violation};
 use local::{Role, Wire};
 use proto::StreamEpoch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -28,7 +28,9 @@ pub(super) struct Chaos<'a> {
     pub(super) going_on: Mutex<Vec<(Fault, Instant)>>,
     /// Notes of lost streams that are not over, and the epochs of these streams, where they are known.
     pub(super) lost: Mutex<Vec<(usize, Option<StreamEpoch>)>>,
-    /// Once all is well again.
+    /// What was seen to be wrong before it could be judged.
+    pub(super) seen: Mutex<Vec<Violation>>,
+    /// Once all is well again, or is known never to be.
     pub(super) healed: AtomicBool,
     /// Holds the lock on `runs`.
     lock: Mutex<Option<tokio_postgres::Client>>,
@@ -37,8 +39,8 @@ pub(super) struct Chaos<'a> {
 impl<'a> Chaos<'a> {
     pub(super) fn new(world: &'a World, places: &'a [Place], client: &'a Client, book: &'a Book) -> Self {
         let excuses = Excuses::new(client.gateways(), places.len());
-        let (going_on, lost, healed, lock) = Default::default();
-        Self { world, places, client, book, excuses, going_on, lost, healed, lock }
+        let (going_on, lost, seen, healed, lock) = Default::default();
+        Self { world, places, client, book, excuses, going_on, lost, seen, healed, lock }
     }
 
     pub(super) async fn perform(&self, op: &Op) {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use drill::{Answer, Event, Invariant, Sending, Violation, audit_meanwhile};
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use proto::StreamEpoch;
 use tokio::time::sleep;
 
@@ -17,27 +17,27 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl Chaos<'_> {
     /// Until all is healed, audits again and again, and finds out when what was done is behind everybody.
-    pub(super) async fn watch(&self) -> Vec<Violation> {
+    pub(super) async fn watch(&self) {
         let gateways = join_all((0..self.client.gateways()).map(|gateway| self.canaries(gateway)));
-        let (audits, (gateways, ())) = join(self.audits(), join(gateways, self.streams())).await;
-        audits.into_iter().chain(gateways.into_iter().flatten()).collect()
+        join3(self.audits(), gateways, self.streams()).await;
     }
 
-    /// The first that finds anything. Of the current stream: an earlier one may have been lost on purpose.
-    async fn audits(&self) -> Option<Violation> {
+    fn see(&self, violation: Violation) {
+        self.seen.lock().expect("not poisoned").push(violation);
+    }
+
+    /// Until one finds anything. Of the current stream: an earlier one may have been lost on purpose.
+    async fn audits(&self) {
         while !self.healed.load(Ordering::Relaxed) {
-            let violation = audit_meanwhile(&self.world.stack, true).await;
-            if violation.is_some() {
-                return violation;
+            if let Some(violation) = audit_meanwhile(&self.world.stack, true).await {
+                return self.see(violation);
             }
             sleep(5 * PAUSE).await;
         }
-        None
     }
 
     /// Ends each excuse of this gateway when nothing is amiss any more, and blames it where that does not come about.
-    async fn canaries(&self, gateway: usize) -> Vec<Violation> {
-        let mut violations = vec![];
+    async fn canaries(&self, gateway: usize) {
         while !self.healed.load(Ordering::Relaxed) {
             // What is over before a canary is sent, and no more, is what it tells of.
             let mut over = self.excuses.over();
@@ -48,8 +48,11 @@ impl Chaos<'_> {
                     Some(None) => self.excuses.close(self.book, &same),
                     Some(Some((invariant, answer))) => {
                         if let Some(overdue) = self.excuses.overdue(event, Instant::now()) {
-                            let text = format!("gateway {} answers {answer}, {overdue:.0?} overdue", gateway + 1);
-                            violations.push(Violation { invariant, key: None, text });
+                            let text = format!(
+                                "gateway {} answers {answer}, {overdue:.1?} later than any fault explains",
+                                gateway + 1
+                            );
+                            self.see(Violation { invariant, key: None, text });
                             self.excuses.close(self.book, &same);
                         }
                     }
@@ -58,7 +61,6 @@ impl Chaos<'_> {
             }
             sleep(PAUSE).await;
         }
-        violations
     }
 
     /// What is amiss, if anything; none where it cannot be told now.
