@@ -5,6 +5,7 @@ use std::{future::Future, pin::Pin};
 use deadpool_postgres::{ConfigConnectImpl, Connect};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error, NoTls};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Postgres itself gives up before we do. A session that waits for a lock does not notice that its client has gone, so
 /// under a lock that lasts each try would leave one behind, until no connection is left for anybody. For the whole session,
@@ -33,8 +34,10 @@ impl Connect for Sessions {
         let connecting = self.0.connect(config);
         Box::pin(async move {
             let (client, task) = connecting.await?;
+            // Should nobody wait for the answer any more, the connection goes too, and makes no pooler wait for it.
+            let task = AbortOnDropHandle::new(task);
             client.batch_execute(BEGIN).await?;
-            Ok((client, task))
+            Ok((client, task.detach()))
         })
     }
 }
@@ -77,7 +80,9 @@ mod tests {
             client
         };
         let both = async { tokio::join!(database.connection(), greet) };
-        let (connection, _client) = timeout(Duration::from_secs(20), both).await.expect("bounded");
+        let (connection, mut client) = timeout(Duration::from_secs(20), both).await.expect("bounded");
         assert_eq!(connection.err(), Some(Trouble::Slow));
+        let end = timeout(Duration::from_secs(20), client.read_u8()).await.expect("the connection is closed");
+        assert_eq!(end.expect_err("nothing more").kind(), std::io::ErrorKind::UnexpectedEof);
     }
 }
