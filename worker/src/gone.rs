@@ -6,7 +6,8 @@
 //!
 //! Hence the lock. Who inserts shares it; who finds that a target has gone begins again, has it alone, and looks once more.
 //! It is taken before the transaction's first snapshot, so that this sees all that was committed while we waited; and before
-//! its first row, so that nobody waits in a circle.
+//! its first row, so that nobody waits in a circle. Who waits for it alone makes all others wait behind, so not for long:
+//! somebody who shares it may be waiting for what an operator has locked.
 
 use proto::dead_letter::LOCK;
 
@@ -19,13 +20,15 @@ pub(crate) enum Lock {
 }
 
 impl Lock {
-    /// As a statement. Until the end of the transaction.
+    /// In SQL. Until the end of the transaction.
     pub(crate) fn take(self) -> String {
-        let function = match self {
-            Self::Shared => "pg_advisory_xact_lock_shared",
-            Self::Alone => "pg_advisory_xact_lock",
-        };
-        format!("SELECT {function}({}, {})", LOCK.0, LOCK.1)
+        let (first, second) = LOCK;
+        match self {
+            Self::Shared => format!("SELECT pg_advisory_xact_lock_shared({first}, {second})"),
+            Self::Alone => format!(
+                "SET LOCAL lock_timeout = '5s'; SELECT pg_advisory_xact_lock({first}, {second}); SET LOCAL lock_timeout TO DEFAULT"
+            ),
+        }
     }
 
     /// Whether these outcomes may be committed under it.

@@ -13,10 +13,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// this while it does nothing (it may be frozen, or cut off), nor while it waits for a lock that another has.
 const BOUNDS: &str = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'";
 
-/// First half of this program's advisory locks, so that they are nobody else's: "rlch" in ASCII.
-const LOCKS: i32 = 0x726c_6368;
+/// First half of Runlatch's advisory locks, so that they are nobody else's.
+const LOCKS: i32 = proto::dead_letter::LOCK.0;
 
-/// What two runs of this program must not do at once. Second half of the lock's number; 3 is taken by the migrations.
+/// What two runs of this program must not do at once. Second half of the lock's number; 3 is taken by the migrations, and 4 by
+/// [`proto::dead_letter::LOCK`].
 #[derive(Clone, Copy)]
 pub(crate) enum Lock {
     /// Changing the schema.

@@ -20,6 +20,7 @@ mod attempt;
 mod discard;
 mod letter;
 mod list;
+mod lock;
 mod message;
 mod replay;
 mod report;

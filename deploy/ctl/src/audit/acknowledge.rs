@@ -14,8 +14,8 @@ pub(super) async fn sequences(
     wrong: &Ranges,
     note: &str,
 ) -> Result<(), Error> {
-    // What is acknowledged is never heard of again: so nothing that waits yet, or is to come. What is missing stays missing
-    // and what is odd stays odd, so the look and the insert need not be one transaction.
+    // What is acknowledged is never heard of again: so nothing that waits yet, or is to come. The look and the insert need
+    // not be one transaction: what is missing can only be settled yet, by whoever has it in hand, and settled it counts as that.
     let findings = examine(client, nats, Epochs::One(epoch), false).await?;
     let reported = findings.streams.iter().flat_map(|stream| {
         let odd = stream.odd.iter().map(|odd| &odd.sequences);

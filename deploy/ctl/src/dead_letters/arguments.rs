@@ -131,7 +131,8 @@ By reason:
   idempotency_conflict  its key names another run: give it a --key of its own
   data_refused          tried again; where Postgres still refuses it, it stays open
   malformed_message     read again, by this version of runlatch: each delivery in the message becomes a run, is found to
-  poison_message        have one, or gets a dead letter of its own. What killed workers may kill this command: harmless
+  poison_message        have one, or gets a dead letter of its own. What killed workers may kill this command: harmless.
+                        Where one of its deliveries has no target, all workers wait while it is replayed
 
 A playbook that is disabled and a kill switch that is on refuse deliveries; these were accepted before, and whoever replays one
 decides. So neither is looked at. --dry-run tries each as if there were no others: of two under one key it says that both would be

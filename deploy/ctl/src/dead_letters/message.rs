@@ -5,7 +5,7 @@
 
 use proto::{
     RunId,
-    dead_letter::identity,
+    dead_letter::{Reason, identity},
     envelope::{self, Delivery},
 };
 use tokio_postgres::Transaction;
@@ -13,6 +13,7 @@ use tokio_postgres::Transaction;
 use super::{
     attempt::{Attempt, attempt, there},
     letter::Letter,
+    lock::Lock,
     replay::Replay,
     report::Ending,
 };
@@ -32,14 +33,15 @@ pub(super) fn read(letter: &Letter) -> Result<Vec<Delivery<'_>>, String> {
 }
 
 /// Gives each delivery its end: a run made now, a run that is there, or a dead letter of its own. Or says why the
-/// message is still unreadable.
+/// message is still unreadable. None where the lock must be had alone: another message may carry what has no target here.
 pub(super) async fn replay(
     transaction: &mut Transaction<'_>,
     letter: &Letter,
-) -> Result<Result<Replay, String>, Error> {
+    lock: Lock,
+) -> Result<Option<Replay>, Error> {
     let deliveries = match read(letter) {
         Ok(deliveries) => deliveries,
-        Err(unreadable) => return Ok(Err(unreadable)),
+        Err(unreadable) => return Ok(Some(Replay::unchanged(unreadable))),
     };
     let (mut runs, mut created, mut duplicates, mut failed) = (Vec::new(), 0, 0, Vec::new());
     let mut buried = 0;
@@ -51,6 +53,7 @@ pub(super) async fn replay(
         match attempt(transaction, delivery).await? {
             Attempt::Created => created += 1,
             Attempt::Duplicate => duplicates += 1,
+            Attempt::Failed(Reason::TargetNotFound, _) if lock == Lock::Shared => return Ok(None),
             Attempt::Failed(reason, detail) => {
                 failed.push((identity(delivery.run_id, &delivery.fingerprint), delivery, reason, detail));
                 continue;
@@ -73,7 +76,7 @@ pub(super) async fn replay(
             deliveries.len()
         ),
     };
-    Ok(Ok(Replay { ending: Ending::Replayed, detail, runs, created }))
+    Ok(Some(Replay { ending: Ending::Replayed, detail, runs, created }))
 }
 
 /// Runs that are there for the deliveries of a message.

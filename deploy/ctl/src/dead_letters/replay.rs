@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     attempt::{Attempt, attempt, there},
     letter::Letter,
+    lock::Lock,
     message,
     report::{CameTo, Ending, Report},
 };
@@ -31,7 +32,7 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    fn unchanged(detail: impl Into<String>) -> Self {
+    pub(super) fn unchanged(detail: impl Into<String>) -> Self {
         Self { ending: Ending::Unchanged, detail: detail.into(), runs: Vec::new(), created: 0 }
     }
 }
@@ -44,20 +45,39 @@ pub(super) async fn replay(
     mut report: Report,
 ) -> Result<(), Error> {
     for id in ids {
-        report.tell(*id, transaction(client, *id, key, dry_run).await)?;
+        report.tell(*id, transactions(client, *id, key, dry_run).await)?;
     }
     report.end()
 }
 
-async fn transaction(
+/// One in general.
+async fn transactions(
     client: &mut Client,
     id: Uuid,
     key: Option<&IdempotencyKey>,
     dry_run: bool,
 ) -> Result<CameTo, Error> {
+    if let Some(came_to) = transaction(client, id, key, dry_run, Lock::Shared).await? {
+        return Ok(came_to);
+    }
+    let alone = transaction(client, id, key, dry_run, Lock::Alone).await?;
+    alone.ok_or_else(|| {
+        Error::Failed("the rows changed under the transaction; nothing is changed, try again".to_owned())
+    })
+}
+
+/// None where what it came to may not be committed under this lock; then it was taken back.
+async fn transaction(
+    client: &mut Client,
+    id: Uuid,
+    key: Option<&IdempotencyKey>,
+    dry_run: bool,
+    lock: Lock,
+) -> Result<Option<CameTo>, Error> {
     let mut transaction = client.transaction().await?;
+    lock.take(&transaction).await?;
     let letter = Letter::lock(&transaction, id).await?;
-    let replay = one(&mut transaction, &letter, key).await?;
+    let Some(replay) = one(&mut transaction, &letter, key, lock).await? else { return Ok(None) };
     if replay.ending == Ending::Replayed {
         let run = replay.runs.first().filter(|_| replay.runs.len() == 1).map(|run| run.0);
         let key = key.map(IdempotencyKey::as_str);
@@ -68,42 +88,26 @@ async fn transaction(
     } else {
         transaction.commit().await?;
     }
-    Ok((replay.ending, replay.detail, replay.runs))
+    Ok(Some((replay.ending, replay.detail, replay.runs)))
 }
 
 async fn one(
     transaction: &mut Transaction<'_>,
     letter: &Letter,
     key: Option<&IdempotencyKey>,
-) -> Result<Replay, Error> {
-    match letter.status.as_str() {
-        "open" => {}
-        "replayed" => return before(transaction, letter, key).await,
-        _ => return Ok(Replay::unchanged("it was discarded, and its payload erased")),
-    }
-    match (letter.delivery()?, key) {
-        (None, None) => {
-            lock(transaction, "pg_advisory_xact_lock").await?;
-            match message::replay(transaction, letter).await? {
-                Ok(replay) => Ok(replay),
-                Err(unreadable) => Ok(Replay::unchanged(unreadable)),
-            }
-        }
-        (None, Some(_)) => Ok(Replay::unchanged("it is of a raw message, whose deliveries have keys of their own")),
-        (Some(delivery), None) => own(transaction, &delivery).await,
-        (Some(delivery), Some(key)) => {
-            lock(transaction, "pg_advisory_xact_lock_shared").await?;
-            other(transaction, delivery, key).await
-        }
-    }
-}
-
-/// As workers do, so that nothing is buried here while a worker makes a run of it, nor the other way round. What has a dead
-/// letter already needs no lock: no worker makes a run of it.
-async fn lock(transaction: &Transaction<'_>, function: &str) -> Result<(), Error> {
-    let (first, second) = dead_letter::LOCK;
-    transaction.execute(&format!("SELECT {function}({first}, {second})"), &[]).await?;
-    Ok(())
+    lock: Lock,
+) -> Result<Option<Replay>, Error> {
+    let replay = match letter.status.as_str() {
+        "open" => match (letter.delivery()?, key) {
+            (None, None) => return message::replay(transaction, letter, lock).await,
+            (None, Some(_)) => Replay::unchanged("it is of a raw message, whose deliveries have keys of their own"),
+            (Some(delivery), None) => own(transaction, &delivery).await?,
+            (Some(delivery), Some(key)) => other(transaction, delivery, key).await?,
+        },
+        "replayed" => before(transaction, letter, key).await?,
+        _ => Replay::unchanged("it was discarded, and its payload erased"),
+    };
+    Ok(Some(replay))
 }
 
 /// Under its own key.
