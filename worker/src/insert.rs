@@ -146,11 +146,9 @@ pub(crate) async fn insert(
                     let middle = from + (to - from) / 2;
                     ranges.extend([(middle, to), (from, middle)]);
                 } else {
-                    outcomes[from] = Some(match state {
-                        // It was there when the statement joined it and had gone when the row was checked.
-                        "23503" => Outcome::TargetNotFound,
-                        _ => Outcome::Refused(state.to_owned()),
-                    });
+                    // 23503: its target was there when the statement joined it, and had gone when the row was checked. What
+                    // that makes of it is looked up: the same delivery may have become a run by another target.
+                    outcomes[from] = (state != "23503").then(|| Outcome::Refused(state.to_owned()));
                 }
             }
         }
