@@ -34,4 +34,4 @@ pub use plan::{Act, Kind, Plan, Sending};
 pub use queue::drained;
 pub use run::{Aftermath, Drill, Progress};
 pub use sabotage::Sabotage;
-pub use verdict::{Figures, Invariant, Verdict, Violation, judge, missing};
+pub use verdict::{Figures, Invariant, ONE_STALL, Verdict, Violation, judge, missing};

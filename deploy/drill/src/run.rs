@@ -20,7 +20,7 @@ use crate::load::{Policy, Throw};
 use crate::plan::Plan;
 use crate::queue::drained;
 use crate::sabotage::Sabotage;
-use crate::verdict::{Invariant, Verdict, Violation, judge};
+use crate::verdict::{Invariant, ONE_STALL, Verdict, Violation, judge};
 
 const CATALOG: &str = include_str!("drill.toml");
 /// Gateways, and as many workers.
@@ -166,7 +166,7 @@ impl Aftermath {
     /// Judges.
     pub async fn verdict(&self) -> Result<Verdict> {
         let found = Found::read(&mut connect(&self.stack).await?).await?;
-        let mut verdict = judge(&self.book.record(), &self.places, &found);
+        let mut verdict = judge(&self.book.record(), &self.places, &found, ONE_STALL);
         verdict.violations.extend(self.seen.iter().cloned());
         verdict.violations.extend(audit(&self.stack, false).await?);
         Ok(verdict)

@@ -119,7 +119,9 @@ struct Held<'a> {
 }
 
 /// Judges what was sent to `places`.
-pub fn judge(record: &Record, places: &[Place], found: &Found) -> Verdict {
+///
+/// So many checks may be deferred for no reason, however few are sent: see [`ONE_STALL`].
+pub fn judge(record: &Record, places: &[Place], found: &Found, one_stall: usize) -> Verdict {
     let mut verdict = Verdict::default();
     let mut held = by_key(places, found, &mut verdict.violations);
     let mut named: HashMap<Uuid, &Key> = HashMap::new();
@@ -138,7 +140,7 @@ pub fn judge(record: &Record, places: &[Place], found: &Found) -> Verdict {
         let text = format!("was never sent: {} rows, {} dead letters", held.rows.len(), held.letters.len());
         verdict.violations.push(violation(Invariant::I3, Some(&key), text));
     }
-    checks_are_made(&mut verdict);
+    checks_are_made(&mut verdict, one_stall);
     verdict.figures.tell(found);
     verdict
 }
@@ -157,13 +159,14 @@ pub fn missing<'a>(record: &'a Record, places: &[Place], found: &Found) -> Vec<(
 /// Of a hundred answers, so many may say that their check was deferred although nothing was done to Redis: it was the
 /// machine that stood still, and the gateways' patience is for that.
 const STALLS: usize = 1;
-/// What one moment at which the machine stands still may catch on its way, however few are sent in all.
-const ONE_STALL: usize = 10;
+/// What one moment at which the machine stands still may catch on its way, however few are sent in all: few, where gateways
+/// have patience.
+pub const ONE_STALL: usize = 10;
 
 /// A system that never checks could be blamed for nothing that a deferred check explains.
-fn checks_are_made(verdict: &mut Verdict) {
+fn checks_are_made(verdict: &mut Verdict, one_stall: usize) {
     let (unexplained, accepted) = (verdict.figures.deferred_unexplained, verdict.figures.accepted_answers);
-    if unexplained > ONE_STALL && unexplained * 100 > accepted * STALLS {
+    if unexplained > one_stall && unexplained * 100 > accepted * STALLS {
         let text = format!("{unexplained} of {accepted} checks were deferred while nothing was wrong with Redis");
         verdict.violations.push(violation(Invariant::I4, None, text));
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use drill::{
-    Answer, Attempt, Event, Found, Ids, Invariant, Key, Letter, Note, Place, Record, Row, Scope, Sent, Verdict, What,
-    judge, missing,
+    Answer, Attempt, Event, Found, Ids, Invariant, Key, Letter, Note, ONE_STALL, Place, Record, Row, Scope, Sent,
+    Verdict, What, judge, missing,
 };
 use proto::{Fingerprint, Payload, PlaybookId, Selector};
 use uuid::Uuid;
@@ -185,7 +185,7 @@ impl Sheet {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        judge(&self.record, &self.places, &self.found)
+        judge(&self.record, &self.places, &self.found, ONE_STALL)
     }
 
     #[track_caller]
