@@ -106,6 +106,14 @@ impl Activity {
         }
     }
 
+    /// Returns when a stranger was told to end at once. Who has held a secret since it was decided is none any more.
+    pub(crate) async fn cut_off(&self) {
+        self.evicted.cancelled().await;
+        if self.authenticated() {
+            pending::<()>().await;
+        }
+    }
+
     /// Returns when an answer has been left unread for `patience`, or up to twice as long.
     pub(crate) async fn unread(&self, patience: Duration) {
         loop {

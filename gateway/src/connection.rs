@@ -106,6 +106,7 @@ impl Connection {
         let mut connection = pin!(protocol.serve_connection(TokioIo::new(Linger::new(stream)), service));
         let mut unread = pin!(activity.unread(self.limits.header_time));
         let mut overstayed = pin!(activity.overstayed(HASTE));
+        let mut cut_off = pin!(activity.cut_off());
         let mut patience = self.limits.header_time;
         let mut finishing = false;
         loop {
@@ -126,7 +127,7 @@ impl Connection {
                 }
                 () = &mut unread => return,
                 () = &mut overstayed => return,
-                () = activity.evicted.cancelled() => {
+                () = &mut cut_off => {
                     self.gateway.metrics.connections_evicted.inc();
                     return;
                 }
@@ -146,15 +147,16 @@ impl Connection {
         let (gateway, activity) = (Arc::clone(&self.gateway), Arc::clone(&self.member.activity));
         let handled = activity.begin();
         let stream = (request.version() == Version::HTTP_2).then(|| activity.open());
-        let request = if stream.is_some() && activity.streams.crowded() && !recognise(&gateway, &activity, &request) {
-            self.member.refuse();
-            executor.at_once();
-            Err(turn_away(&gateway, request))
-        } else if request.headers().len() > self.limits.headers {
+        let crowded = stream.is_some() && activity.streams.crowded();
+        let request = match crowded.then(|| recognise(&gateway, &activity, &request)) {
+            Some(Err(refusal)) => {
+                self.member.refuse();
+                executor.at_once();
+                Err(turn_away(&gateway, request, &refusal))
+            }
             // hyper counts header lines over HTTP/1 only, and each takes more memory than its bytes.
-            Err(respond::too_many_headers())
-        } else {
-            Ok(request)
+            _ if request.headers().len() > self.limits.headers => Err(respond::too_many_headers()),
+            _ => Ok(request),
         };
         async move {
             let answer = match request {

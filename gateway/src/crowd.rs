@@ -22,8 +22,8 @@ use crate::activity::Activity;
 /// Who came less ago and has no answer yet is not asked to leave, nor who has held a secret and was idle for less: a head
 /// that has been sent may still be on its way.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often it is looked for somebody who may be asked to leave: no more, or a flood would cost a look through all
-/// connections for each newcomer.
+/// How often it is looked for somebody who may be asked to leave, or is to end: no more, or a flood would cost a look through
+/// all connections for each newcomer, and for each request.
 const LOOK: Duration = Duration::from_millis(5);
 /// Each makes way for this share of them.
 const SHARE: usize = 64;
@@ -38,8 +38,9 @@ pub(crate) struct Crowd {
     limit: usize,
     places: Arc<Semaphore>,
     members: Mutex<HashMap<u64, Arc<Activity>>>,
-    /// When it was last looked for those who can leave.
+    /// When it was last looked for those who can leave, and for those who have too much open.
     looked: Mutex<Option<Instant>>,
+    looked_for_streams: Mutex<Option<Instant>>,
     next: AtomicU64,
     strangers: Arc<Strangers>,
 }
@@ -56,15 +57,15 @@ impl Crowd {
     /// Room for `limit` connections, and for `streams` that strangers have open over HTTP/2.
     pub(crate) fn new(limit: usize, streams: usize) -> Arc<Self> {
         let (places, strangers) = (Arc::new(Semaphore::new(limit)), Strangers::new(streams));
-        let (members, looked) = Default::default();
-        Arc::new(Self { limit, places, members, looked, next: AtomicU64::new(0), strangers })
+        let (members, looked, looked_for_streams) = Default::default();
+        Arc::new(Self { limit, places, members, looked, looked_for_streams, next: AtomicU64::new(0), strangers })
     }
 
     /// A place as soon as there is one.
     pub(crate) async fn join(self: &Arc<Self>) -> Member {
         let mut place = Arc::clone(&self.places).try_acquire_owned().ok();
         while place.is_none() {
-            if self.has_rested() {
+            if is_due(&self.looked) {
                 self.make_way();
             }
             place = timeout(LOOK, Arc::clone(&self.places).acquire_owned()).await.ok().and_then(Result::ok);
@@ -74,16 +75,6 @@ impl Crowd {
         let activity = Activity::new(Streams::new(Arc::clone(&self.strangers)));
         self.members().insert(id, Arc::clone(&activity));
         Member { id, crowd: Arc::clone(self), activity, _place: place }
-    }
-
-    /// Whether it is time for another look.
-    fn has_rested(&self) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let rested = looked.is_none_or(|looked| looked.elapsed() >= LOOK);
-        if rested {
-            *looked = Some(Instant::now());
-        }
-        rested
     }
 
     /// Asks strangers to leave, those idle the longest before others; or else those who have held a secret and have been
@@ -139,10 +130,20 @@ impl Crowd {
 impl Member {
     /// A stranger's request is refused for the many that strangers have open. Sees to it that there are fewer.
     pub(crate) fn refuse(&self) {
-        if let Some(enough) = self.crowd.strangers.refuse() {
-            self.crowd.make_room(enough);
+        if is_due(&self.crowd.looked_for_streams) {
+            self.crowd.make_room(self.crowd.strangers.excess());
         }
     }
+}
+
+/// Whether it is time for another look, which is made then.
+fn is_due(looked: &Mutex<Option<Instant>>) -> bool {
+    let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
+    let due = looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+    if due {
+        *looked = Some(Instant::now());
+    }
+    due
 }
 
 impl Drop for Member {

@@ -35,13 +35,15 @@ pub struct Gateway {
     pub(crate) on_redis_outage: OnRedisOutage,
     pub(crate) queue: Queue,
     pub(crate) publisher: Publisher,
+    /// Retries without a target, as far as the log knows.
+    pub(crate) unhelped: ops::News,
     pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Redis cannot say whether the key is known, and it was chosen not to go on without.
 const UNCHECKED: Refusal = Refusal::Unavailable("redis: the key cannot be checked");
 /// The key is claimed by this very delivery, which has no target any more.
-const UNHELPED: Refusal = Refusal::Unavailable("known, perhaps accepted, and without a target to publish it for");
+const UNHELPED: &str = "it may have been accepted, and has no target to be published for until that is back";
 
 /// Answers one request. Never fails: a refusal is an answer too.
 pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Request<Incoming>) -> Response {
@@ -58,22 +60,22 @@ pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Requ
     }
 }
 
-/// Whether this request or one before it on its connection had a right secret, before anything else is done with it.
-pub(crate) fn recognise(gateway: &Gateway, activity: &Activity, request: &Request<Incoming>) -> bool {
-    if !activity.authenticated()
-        && let Ok(route) = Route::read(request.method(), request.uri().path())
-    {
-        // What is wrong with it is told in its turn.
-        _ = identify(gateway, activity, &route, request.headers());
+/// Whether this request or one before it on its connection had a right secret, before anything else is done with it. One
+/// that had not is refused as if there were no place among the deliveries in flight, in the order of the checks.
+pub(crate) fn recognise(gateway: &Gateway, activity: &Activity, request: &Request<Incoming>) -> Result<(), Refusal> {
+    if activity.authenticated() {
+        return Ok(());
     }
-    activity.authenticated()
+    let route = Route::read(request.method(), request.uri().path())?;
+    // What is wrong with it is told in its turn.
+    _ = identify(gateway, activity, &route, request.headers());
+    if activity.authenticated() { Ok(()) } else { Err(Refusal::Overloaded) }
 }
 
-/// Refuses a request as if there were no place among the deliveries in flight.
-pub(crate) fn turn_away(gateway: &Gateway, request: Request<Incoming>) -> Response {
-    let result = Err(Refusal::Overloaded);
-    gateway.metrics.count(respond::outcome(&result), Duration::ZERO);
-    respond::refused(&Refusal::Overloaded, &request.into_parts().0, false)
+/// Refuses a request that nothing more is done with.
+pub(crate) fn turn_away(gateway: &Gateway, request: Request<Incoming>, refusal: &Refusal) -> Response {
+    gateway.metrics.count(refusal.told().code, Duration::ZERO);
+    respond::refused(refusal, &request.into_parts().0, false)
 }
 
 async fn deliver(
@@ -158,7 +160,12 @@ async fn known(
     match judge(found, fingerprint, gateway.queue.epoch()) {
         Verdict::Replay(at) => Ok(Accepted::replayed(run, at)),
         Verdict::Conflict => Err(Refusal::Conflict(run)),
-        Verdict::Help(_) if !matches!(refusal, Refusal::Unavailable(_)) => Err(UNHELPED),
+        Verdict::Help(_) if !matches!(refusal, Refusal::Unavailable(_)) => {
+            if gateway.unhelped.is_new(&refusal) {
+                tracing::warn!(%run, %refusal, "a retry is answered 503: {UNHELPED}");
+            }
+            Err(Refusal::Unavailable(UNHELPED))
+        }
         // It may be known.
         Verdict::Deferred(_) if !matches!(refusal, Refusal::Unavailable(_)) => Err(UNCHECKED),
         Verdict::New | Verdict::Help(_) | Verdict::Deferred(_) => Err(refusal),

@@ -52,7 +52,8 @@ pub enum Refusal {
     /// The key names a run with another payload or target.
     #[error("the key names {0}, which has another payload or target")]
     Conflict(RunId),
-    /// Queue or catalog cannot be relied on now; the text is for the log.
+    /// Queue, catalog or Redis cannot be relied on now, or there is no target for what may have been accepted. Why is said
+    /// to operators where it is found out, once and not for each delivery.
     #[error("unavailable: {0}")]
     Unavailable(&'static str),
     /// The client took too long to send the body.

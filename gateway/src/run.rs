@@ -108,6 +108,7 @@ pub async fn run(
         on_redis_outage: config.on_redis_outage,
         queue,
         publisher,
+        unhelped: ops::News::default(),
         metrics,
     });
     let listener = socket.listen(BACKLOG).context("listening for callers")?;

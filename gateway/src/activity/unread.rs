@@ -27,7 +27,7 @@ pub(crate) struct Answer {
 }
 
 /// It goes with the bytes themselves: h2 takes all that the peer's window has room for and holds it until the socket has
-/// room too, when hyper has long done with the body.
+/// room too, when hyper has long done with the body. What is small it copies, 16 KiB at most; that is not seen here.
 pub(crate) struct Piece {
     bytes: Bytes,
     _unread: Unread,

@@ -10,7 +10,8 @@ const STEADY: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// A Redis that is too slow for its load answers a probe in time when it is left alone, and nobody else after that. Each
-/// time some callers wait in vain, so each time it is left alone for twice as long; until it has worked for a while.
+/// time some callers wait in vain, so each time it is left alone for twice as long; until it has worked for a while. So is
+/// one that refuses writes now and then, as where it is about as full as it may be: each change is told, too.
 #[derive(Default)]
 pub(super) struct Rest {
     /// Since when it works.

@@ -8,9 +8,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-/// A look through all connections is made for one in so many requests that are refused.
-const LOOK: usize = 64;
-/// It makes room for this share of all that there may be, beyond what is too much.
+/// A look through all connections makes room for this share of all that there may be, beyond what is too much.
 const SHARE: usize = 16;
 
 /// Those of all strangers.
@@ -18,7 +16,6 @@ pub(crate) struct Strangers {
     limit: usize,
     /// Below zero for a moment, where an end is counted before its begin.
     open: AtomicIsize,
-    refused: AtomicUsize,
 }
 
 /// Those of one connection, and whether it is a stranger's. One number, so that whatever comes together, all that is
@@ -35,15 +32,12 @@ const ONE: usize = 2;
 
 impl Strangers {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, open: AtomicIsize::new(0), refused: AtomicUsize::new(0) })
+        Arc::new(Self { limit, open: AtomicIsize::new(0) })
     }
 
-    /// One is refused. How many should end, where it is time to look for them.
-    pub(super) fn refuse(&self) -> Option<usize> {
-        if !self.refused.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK) {
-            return None;
-        }
-        Some(self.open().saturating_sub(self.limit) + self.limit.div_ceil(SHARE))
+    /// How many should end.
+    pub(super) fn excess(&self) -> usize {
+        self.open().saturating_sub(self.limit) + self.limit.div_ceil(SHARE)
     }
 
     /// Those that count.
