@@ -40,8 +40,9 @@ fuzz_target!(|bytes: &[u8]| {
 async fn connection(bytes: &[u8]) {
     let (mut peer, ours) = duplex(1 << 20);
     peer.write_all(bytes).await.expect("room for all of it");
-    // Whether the peer closes its side is drawn with the bytes.
-    if bytes.first().is_some_and(|byte| byte & 1 == 0) {
+    // Whether the peer closes its side is drawn with the bytes. One that says nothing does: how long silence may last before
+    // the protocol is known is not for hyper to say.
+    if bytes.first().is_none_or(|byte| byte & 1 == 0) {
         peer.shutdown().await.expect("closes");
     }
     let service = service_fn(async |request| Ok::<_, Infallible>(answer(request).await));
@@ -65,8 +66,8 @@ async fn answer(request: http::Request<Incoming>) -> respond::Response {
     let answer = respond::refused(&refusal, &head, drained);
     assert!(answer.status().is_client_error() || answer.status().is_server_error());
     for secret in head.headers.get_all("x-webhook-secret").iter().filter_map(|secret| secret.to_str().ok()) {
-        // Shorter ones may be words of ours.
-        assert!(secret.len() < 16 || !format!("{answer:?}").contains(secret), "an answer repeats a secret");
+        // Others may be words of ours.
+        assert!(!secret.starts_with("rlsk_") || secret.len() < 16 || !format!("{answer:?}").contains(secret), "an answer repeats a secret");
     }
     answer
 }
