@@ -72,7 +72,7 @@ pub(crate) fn all(deploy: &Playbook, resting: &Playbook) -> Vec<Class> {
         class("all but one is right, and the checksum", &|| neighbour(right)),
         class("right, but for one character too few", &|| right[..right.len() - 1].to_owned()),
         // Which the caller knows who sends it.
-        Class { kind: Kind::Public, ..class("nine times as long", &|| right.repeat(9)) },
+        Class { kind: Kind::Public, begins_right: false, ..class("nine times as long", &|| right.repeat(9)) },
         elsewhere(UNKNOWN, &unknown, UNKNOWN, Kind::Public),
         elsewhere("(404) it exists, and is disabled", &resting.path, UNKNOWN, Kind::Existence),
     ]
