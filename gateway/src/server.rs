@@ -18,7 +18,7 @@ use crate::handler::Gateway;
 /// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections open at a time. Where one more comes, those that have been idle the longest make way.
+    /// Connections open at a time. Where one more comes, strangers make way, then those idle the longest.
     pub connections: usize,
     /// Requests over HTTP/2 that strangers have open at a time, beyond the first of each connection. Where one more comes,
     /// it is refused, and those who have the most are cut off.
