@@ -1,0 +1,93 @@
+//! What the operating system says that a process has used (proc(5)).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// A process, or one with all that it has started.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    /// What its use is counted under: several gateways are `gateway`.
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    /// Postgres is many processes.
+    pub(crate) tree: bool,
+}
+
+/// CPU time by name.
+pub(crate) type Cpu = BTreeMap<String, Duration>;
+
+/// CPU time of each, user and system, since it began; of a tree that of ended children too.
+pub(crate) fn cpu(processes: &[Process]) -> Result<Cpu> {
+    let mut used = Cpu::new();
+    for process in processes {
+        let pids = if process.tree { descendants(process.pid)? } else { vec![process.pid] };
+        let mut ticks = 0;
+        for pid in pids {
+            // One that has just ended is in its parent's count.
+            let Ok(stat) = stat(pid) else { continue };
+            ticks += stat[11] + stat[12];
+            if process.tree && pid == process.pid {
+                ticks += stat[13] + stat[14];
+            }
+        }
+        // USER_HZ is 100 on every Linux architecture that matters (proc(5), sysconf(3)).
+        *used.entry(process.name.clone()).or_default() += Duration::from_millis(10 * ticks);
+    }
+    Ok(used)
+}
+
+/// What was used between two readings.
+pub(crate) fn between(before: &Cpu, after: &Cpu) -> Cpu {
+    after.iter().map(|(name, used)| (name.clone(), used.saturating_sub(before.get(name).copied().unwrap_or_default()))).collect()
+}
+
+/// Most bytes in memory since [`forget_peaks`], by name: of a tree what it has in memory now, what is shared counted once.
+pub(crate) fn peak(processes: &[Process]) -> Result<BTreeMap<String, u64>> {
+    let mut peaks = BTreeMap::new();
+    for process in processes {
+        let bytes = if process.tree {
+            descendants(process.pid)?.into_iter().filter_map(|pid| field(pid, "smaps_rollup", "Pss:").ok()).sum()
+        } else {
+            field(process.pid, "status", "VmHWM:")?
+        };
+        *peaks.entry(process.name.clone()).or_default() += bytes;
+    }
+    Ok(peaks)
+}
+
+/// Begins to look for peaks anew.
+pub(crate) fn forget_peaks(processes: &[Process]) {
+    for process in processes {
+        // Where this is not allowed the peak is that of the whole life, which is no less.
+        _ = fs::write(format!("/proc/{}/clear_refs", process.pid), "5");
+    }
+}
+
+/// Of `/proc/<pid>/stat` the numbers from the third field (`state`, read as 0) on.
+fn stat(pid: u32) -> Result<Vec<u64>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second may hold anything, in parentheses.
+    let rest = text.rsplit_once(')').context("a name in parentheses")?.1;
+    Ok(rest.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect())
+}
+
+fn descendants(root: u32) -> Result<Vec<u32>> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        next += 1;
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        found.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+    }
+    Ok(found)
+}
+
+fn field(pid: u32, file: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    let kilobytes: u64 = line.split_whitespace().next().context("a number")?.parse()?;
+    Ok(kilobytes * 1024)
+}

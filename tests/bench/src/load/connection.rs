@@ -1,0 +1,96 @@
+//! One connection: a request out, its answer in, one at a time.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+/// Room for an answer, head included.
+const ANSWER: usize = 4096;
+/// Header lines of an answer.
+const HEADERS: usize = 16;
+
+pub(super) struct Connection {
+    stream: TcpStream,
+    /// The request, and how much of it is still to be written.
+    pub(super) out: Vec<u8>,
+    left: usize,
+    input: Box<[u8; ANSWER]>,
+    filled: usize,
+    /// When the request in flight was to be sent.
+    pub(super) since: Option<Instant>,
+}
+
+impl Connection {
+    /// Connects and waits for it.
+    pub(super) fn open(server: SocketAddr, registry: &Registry, token: Token) -> Result<Self> {
+        let stream = std::net::TcpStream::connect(server).with_context(|| format!("connecting to {server}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self { stream, out: Vec::new(), left: 0, input: Box::new([0; ANSWER]), filled: 0, since: None })
+    }
+
+    /// Sends what is in `out`.
+    pub(super) fn send(&mut self, since: Instant) -> Result<()> {
+        self.since = Some(since);
+        self.left = self.out.len();
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        while self.left > 0 {
+            match self.stream.write(&self.out[self.out.len() - self.left..]) {
+                Ok(0) => bail!("the server takes nothing more"),
+                Ok(count) => self.left -= count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error).context("sending"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on after an event. Returns since when the request was in flight whose answer is complete now.
+    pub(super) fn proceed(&mut self, expect: u16) -> Result<Option<Instant>> {
+        self.flush()?;
+        let Some(since) = self.since else { return Ok(None) };
+        loop {
+            match self.stream.read(&mut self.input[self.filled..]) {
+                Ok(0) => bail!("the server has closed the connection"),
+                Ok(count) => self.filled += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error).context("receiving"),
+            }
+            if self.is_complete(expect)? {
+                self.filled = 0;
+                self.since = None;
+                return Ok(Some(since));
+            }
+        }
+    }
+
+    fn is_complete(&self, expect: u16) -> Result<bool> {
+        let input = &self.input[..self.filled];
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+        let mut answer = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(head) = answer.parse(input)? else { return Ok(false) };
+        let length = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let length: usize = match length {
+            Some(header) => std::str::from_utf8(header.value)?.parse()?,
+            None => 0,
+        };
+        ensure!(head + length <= ANSWER, "an answer of {} bytes", head + length);
+        if self.filled < head + length {
+            return Ok(false);
+        }
+        ensure!(self.filled == head + length, "more was answered than was asked");
+        if answer.code != Some(expect) {
+            bail!("not answered {expect}: {}", String::from_utf8_lossy(input));
+        }
+        Ok(true)
+    }
+}

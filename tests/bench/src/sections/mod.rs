@@ -1,0 +1,3 @@
+//! The measurements, a file for each kind.
+
+pub(crate) mod side_by_side;
