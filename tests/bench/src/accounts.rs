@@ -41,7 +41,10 @@ pub(crate) fn cpu(processes: &[Process]) -> Result<Cpu> {
 
 /// What was used between two readings.
 pub(crate) fn between(before: &Cpu, after: &Cpu) -> Cpu {
-    after.iter().map(|(name, used)| (name.clone(), used.saturating_sub(before.get(name).copied().unwrap_or_default()))).collect()
+    after
+        .iter()
+        .map(|(name, used)| (name.clone(), used.saturating_sub(before.get(name).copied().unwrap_or_default())))
+        .collect()
 }
 
 /// Most bytes in memory since [`forget_peaks`], by name: of a tree what it has in memory now, what is shared counted once.

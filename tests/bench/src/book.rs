@@ -24,8 +24,16 @@ pub(crate) struct Sample {
 }
 
 /// The percentiles that are kept.
-pub(crate) const PERCENTILES: [(&str, f64); 8] =
-    [("p10", 10.0), ("p50", 50.0), ("p75", 75.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)];
+pub(crate) const PERCENTILES: [(&str, f64); 8] = [
+    ("p10", 10.0),
+    ("p50", 50.0),
+    ("p75", 75.0),
+    ("p90", 90.0),
+    ("p95", 95.0),
+    ("p99", 99.0),
+    ("p99.9", 99.9),
+    ("max", 100.0),
+];
 
 pub(crate) fn milliseconds(latency: &Histogram<u64>) -> BTreeMap<&'static str, f64> {
     PERCENTILES.map(|(name, percentile)| (name, latency.value_at_percentile(percentile) as f64 / 1e6)).into()

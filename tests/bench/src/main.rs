@@ -34,6 +34,12 @@ struct Arguments {
     /// Seconds that a measurement takes.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Only the measurements whose names have this in them.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Environment variables for the gateways, as name=value.
+    #[arg(long)]
+    gateway_env: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -68,18 +74,36 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(arguments: &Arguments) -> Result<()> {
-    let mut stage = Stage::set(None, 16, (Extra::new(), Extra::new())).await?;
+    let set = |extra: Extra, variable: &String| match variable.split_once('=') {
+        Some((name, value)) => extra.env(name, value),
+        None => extra,
+    };
+    let gateway = arguments.gateway_env.iter().fold(Extra::new(), set);
+    let mut stage = Stage::set(None, 16, (gateway, Extra::new())).await?;
     let mut book = Book::default();
     let mut requests = Requests::new(stage.secrets.clone(), 0, BODY, "plain")?;
     let time = Duration::from_secs_f64(arguments.seconds);
     for _ in 0..arguments.rounds {
-        side_by_side::round(&mut stage, &mut book, &mut requests, &Times { closed: time, open: time }).await?;
+        side_by_side::round(&mut stage, &mut book, &mut requests, &Times { closed: time, open: time }, &arguments.only)
+            .await?;
     }
     for (name, samples) in book.all() {
         for sample in samples {
-            let cpu: String = sample.cpu_us.iter().filter(|(_, us)| **us >= 0.1).map(|(name, us)| format!(" {name} {us:.1}")).collect();
-            let ms: String = ["p50", "p99", "p99.9", "max"].iter().filter_map(|p| Some(format!(" {p} {:.2}", sample.latency_ms.get(p)?))).collect();
-            println!("{name:22} {:9.0}/s {:9.0}{ms} |{cpu}", sample.per_second, sample.runs_per_second.unwrap_or_default());
+            let cpu: String = sample
+                .cpu_us
+                .iter()
+                .filter(|(_, us)| **us >= 0.1)
+                .map(|(name, us)| format!(" {name} {us:.1}"))
+                .collect();
+            let ms: String = ["p50", "p99", "p99.9", "max"]
+                .iter()
+                .filter_map(|p| Some(format!(" {p} {:.2}", sample.latency_ms.get(p)?)))
+                .collect();
+            println!(
+                "{name:22} {:9.0}/s {:9.0}{ms} |{cpu}",
+                sample.per_second,
+                sample.runs_per_second.unwrap_or_default()
+            );
         }
     }
     stage.stack.shutdown().await

@@ -54,9 +54,9 @@ impl Stage {
         tokio::spawn(connection);
         let redis = redis::Client::open(stack.redis_url())?.get_multiplexed_async_connection().await?;
         let names: Vec<_> = (0..PLAYBOOKS).map(|index| format!("playbook-{index}")).collect();
-        let tables = names.iter().map(|name| {
-            format!("[organizations.bench.playbooks.{name}]\nproject = \"main\"\ntemplate = \"plain\"\n")
-        });
+        let tables = names
+            .iter()
+            .map(|name| format!("[organizations.bench.playbooks.{name}]\nproject = \"main\"\ntemplate = \"plain\"\n"));
         stack.catalog(&format!("{CATALOG}{}", tables.collect::<String>())).await?;
         let mut secrets = Vec::new();
         for name in &names {
@@ -122,7 +122,8 @@ impl Stage {
 
     /// Deliveries that have become runs since the last [`Stage::clear`], from the workers' own record.
     pub(crate) async fn created(&self) -> Result<u64> {
-        let row = self.database.query_one("SELECT coalesce(sum(created), 0)::bigint FROM settled_sequences", &[]).await?;
+        let row =
+            self.database.query_one("SELECT coalesce(sum(created), 0)::bigint FROM settled_sequences", &[]).await?;
         Ok(u64::try_from(row.get::<_, i64>(0))?)
     }
 

@@ -39,7 +39,8 @@ impl Requests {
             r#"{{"event":"order.created","id":"{zeros}","kind":"{kind}","created":"2026-11-25T12:00:00Z","customer":{{"name":"Ada Lovelace","email":"ada@example.com","tags":["new","priority"]}},"total":{{"amount":129.5,"currency":"EUR"}},"note":""#
         );
         ensure!(begin.len() + 2 <= bytes, "a body has {} bytes at least", begin.len() + 2);
-        let body = format!("{begin}{}\"}}", "lorem ipsum ".chars().cycle().take(bytes - begin.len() - 2).collect::<String>());
+        let body =
+            format!("{begin}{}\"}}", "lorem ipsum ".chars().cycle().take(bytes - begin.len() - 2).collect::<String>());
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nX-Webhook-Secret: {secret}\r\n\
              X-Idempotency-Key: evt_{zeros}\r\nContent-Length: {}\r\n\r\n",
@@ -86,7 +87,8 @@ impl Requests {
         out[self.event..][..DIGITS].copy_from_slice(&digits);
         if self.playbooks.len() > 1 {
             // Spread, or neighbours in time would be neighbours in the catalog.
-            let (path, secret) = &self.playbooks[(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % self.playbooks.len() as u64) as usize];
+            let (path, secret) =
+                &self.playbooks[(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % self.playbooks.len() as u64) as usize];
             out[self.path..][..path.len()].copy_from_slice(path.as_bytes());
             out[self.secret..][..secret.len()].copy_from_slice(secret.as_bytes());
         }

@@ -25,28 +25,47 @@ pub(crate) struct Times {
     pub(crate) open: Duration,
 }
 
-/// One round.
-pub(crate) async fn round(stage: &mut Stage, book: &mut Book, requests: &mut Requests, times: &Times) -> Result<()> {
+/// One round, of those measurements whose names have `only` in them.
+pub(crate) async fn round(
+    stage: &mut Stage,
+    book: &mut Book,
+    requests: &mut Requests,
+    times: &Times,
+    only: &str,
+) -> Result<()> {
     stage.clear().await?;
-    for (name, server) in [("floor", stage.floor.address), ("insert", stage.insert.address)] {
+    let wanted = |name: &str| name.contains(only);
+    for (system, server) in [("floor", stage.floor.address), ("insert", stage.insert.address)] {
         for connections in CONNECTIONS {
             let load = Load::closed(vec![server], connections, times.closed);
-            book.note(&format!("{name}.closed.{connections}"), measure(stage, &load, requests)?);
+            let name = format!("{system}.closed.{connections}");
+            if wanted(&name) {
+                book.note(&name, measure(stage, &load, requests)?);
+            }
         }
         for rate in RATES {
             let load = Load::open(vec![server], f64::from(rate), times.open);
-            book.note(&format!("{name}.open.{rate}"), measure(stage, &load, requests)?);
+            let name = format!("{system}.open.{rate}");
+            if wanted(&name) {
+                book.note(&name, measure(stage, &load, requests)?);
+            }
         }
     }
     let first = requests.next();
     for connections in CONNECTIONS {
         let load = Load::closed(stage.gateways(), connections, times.closed).counting_runs();
-        book.note(&format!("pipeline.closed.{connections}"), measure(stage, &load, requests)?);
+        let name = format!("pipeline.closed.{connections}");
+        if wanted(&name) {
+            book.note(&name, measure(stage, &load, requests)?);
+        }
         stage.settled(requests.next() - first).await?;
     }
     for rate in RATES {
         let load = Load::open(stage.gateways(), f64::from(rate), times.open).counting_runs();
-        book.note(&format!("pipeline.open.{rate}"), measure(stage, &load, requests)?);
+        let name = format!("pipeline.open.{rate}");
+        if wanted(&name) {
+            book.note(&name, measure(stage, &load, requests)?);
+        }
     }
     stage.settled(requests.next() - first).await?;
     stage.stop_workers().await?;
@@ -54,11 +73,20 @@ pub(crate) async fn round(stage: &mut Stage, book: &mut Book, requests: &mut Req
     let first = requests.next();
     for connections in CONNECTIONS {
         let load = Load::closed(stage.gateways(), connections, times.closed);
-        book.note(&format!("gateway.closed.{connections}"), measure(stage, &load, requests)?);
+        let name = format!("gateway.closed.{connections}");
+        if wanted(&name) {
+            book.note(&name, measure(stage, &load, requests)?);
+        }
     }
     for rate in RATES {
         let load = Load::open(stage.gateways(), f64::from(rate), times.open);
-        book.note(&format!("gateway.open.{rate}"), measure(stage, &load, requests)?);
+        let name = format!("gateway.open.{rate}");
+        if wanted(&name) {
+            book.note(&name, measure(stage, &load, requests)?);
+        }
+    }
+    if requests.next() == first {
+        return stage.start_workers().await;
     }
     book.note("drain", drain(stage, requests.next() - first).await?);
     book.note("copy", copy(stage).await?);

@@ -6,9 +6,9 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use serde_json::value::RawValue;
 use tokio_postgres::NoTls;
 use tokio_postgres::types::{Json, ToSql};
-use serde_json::value::RawValue;
 
 /// As little as will do: no fingerprint, no target, no record of what was settled.
 pub(crate) const TABLE: &str = "
@@ -23,11 +23,8 @@ pub(crate) const TABLE: &str = "
 const INSERT: &str = "INSERT INTO webhook_runs (playbook, key, payload) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 
 pub(super) async fn serve(database: &str, connections: usize) -> Result<()> {
-    let manager = Manager::from_config(
-        database.parse()?,
-        NoTls,
-        ManagerConfig { recycling_method: RecyclingMethod::Fast },
-    );
+    let manager =
+        Manager::from_config(database.parse()?, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let pool = Pool::builder(manager).max_size(connections).build()?;
     super::serve(move |request| answer(pool.clone(), request)).await
 }

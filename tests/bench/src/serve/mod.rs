@@ -5,10 +5,10 @@ mod insert;
 
 pub(crate) use self::insert::TABLE;
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::{future::Future, io};
-use std::io::{BufRead, BufReader, Write};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
