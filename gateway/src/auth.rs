@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use proto::secret::{Digest, Pepper, Secret};
 use proto::{IdempotencyKey, ProjectId, RunId, Selector, TemplateId};
 
@@ -10,6 +10,8 @@ use crate::catalog::{Organization, Playbook, Snapshot};
 use crate::refusal::Refusal;
 use crate::request::route::Route;
 use crate::request::{Header, header};
+
+const WEBHOOK_SECRET: HeaderName = HeaderName::from_static("x-webhook-secret");
 
 /// Somebody who holds a live secret of a playbook that may be started. Made only by [`authenticate`].
 pub struct Caller {
@@ -31,10 +33,10 @@ const DECOYS: [Digest; 2] = [Digest::from_bytes([0; 32]); 2];
 pub fn authenticate(
     snapshot: &Snapshot,
     pepper: &Pepper,
-    route: &Route,
+    route: &Route<'_>,
     headers: &HeaderMap,
 ) -> Result<Caller, Refusal> {
-    let secret = match header(headers, "x-webhook-secret") {
+    let secret = match header(headers, &WEBHOOK_SECRET) {
         Header::Once(secret) if secret.len() <= Secret::MAX_LEN => secret,
         Header::Once(_) | Header::Missing | Header::Repeated => return Err(Refusal::InvalidSecret),
     };

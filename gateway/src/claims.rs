@@ -3,15 +3,18 @@
 mod breaker;
 mod link;
 mod probe;
+mod resp;
 mod rest;
+mod socket;
 mod verdict;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use proto::{Claim, RunId};
-use redis::{Client, Cmd, RedisResult};
+use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisResult};
 
 use self::breaker::{Access, Breaker, State};
 use self::link::Fault;
@@ -72,16 +75,21 @@ pub enum OnRedisOutage {
 pub struct Claims {
     breaker: Breaker,
     probe: Probe,
-    /// How long a key is remembered.
-    window: Duration,
+    /// How long a key is remembered, in seconds.
+    window: String,
     metrics: Arc<Metrics>,
 }
 
 impl Claims {
     /// Nothing is known of Redis until [`Claims::watch`] runs.
     pub fn new(url: &str, window: Duration, patience: Duration, metrics: &Arc<Metrics>) -> RedisResult<Self> {
-        let probe = Probe::new(Client::open(url)?, patience, Arc::clone(metrics));
-        Ok(Self { breaker: Breaker::new(Arc::clone(metrics)), probe, window, metrics: Arc::clone(metrics) })
+        let redis = url.into_connection_info()?;
+        if !matches!(redis.addr(), ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_)) {
+            return Err((ErrorKind::InvalidClientConfig, "neither TCP nor a Unix socket").into());
+        }
+        let probe = Probe::new(redis, patience, Arc::clone(metrics));
+        let (breaker, window) = (Breaker::new(Arc::clone(metrics)), window.as_secs().to_string());
+        Ok(Self { breaker, probe, window, metrics: Arc::clone(metrics) })
     }
 
     /// Connects, and keeps finding out what Redis is good for. Never ends.
@@ -104,7 +112,8 @@ impl Claims {
         let state = self.breaker.now();
         let State::Closed(link) = &*state else { return self.unclaimed(run).await };
         self.metrics.redis.claims.inc();
-        let command = set_if_absent(&Claim::redis_key(run), &claim.encode(), self.window);
+        let (key, value) = (Claim::redis_key(run), claim.encode());
+        let command: [&[u8]; 7] = [b"SET", &key, &value, b"NX", b"GET", b"EX", self.window.as_bytes()];
         match self.breaker.judged(&state, Access::Write, link.run(&command).await) {
             Ok(held) => read(held),
             // Full, Redis refuses even to SET what NX would have left alone.
@@ -126,9 +135,7 @@ impl Claims {
         let state = self.breaker.now();
         let Some(link) = state.reads() else { return Found::Unknown(Unchecked::Open) };
         self.metrics.redis.look_ups.inc();
-        let mut command = redis::cmd("GET");
-        command.arg(Claim::redis_key(run));
-        match self.breaker.judged(&state, Access::Read, link.run(&command).await) {
+        match self.breaker.judged(&state, Access::Read, link.run(&[b"GET", &Claim::redis_key(run)]).await) {
             Ok(held) => read(held),
             Err(fault) => Found::Unknown(fault.into()),
         }
@@ -140,20 +147,14 @@ impl Claims {
     pub async fn mark(&self, published: &[(RunId, Claim)]) -> bool {
         let state = self.breaker.now();
         let Some(link) = state.writes() else { return false };
-        let mut pipeline = redis::pipe();
-        for (run, claim) in published {
-            let value = claim.encode();
-            pipeline.cmd("SET").arg(Claim::redis_key(*run)).arg(&value[..]).arg("XX").arg("KEEPTTL").ignore();
-        }
         self.metrics.redis.marks.inc_by(published.len() as u64);
-        self.breaker.judged(&state, Access::Write, link.run_all(&pipeline).await).is_ok()
+        let marked = link.run_all(published.len(), |out| {
+            for (run, claim) in published {
+                resp::command(out, &[b"SET", &Claim::redis_key(*run), &claim.encode(), b"XX", b"KEEPTTL"]);
+            }
+        });
+        self.breaker.judged(&state, Access::Write, marked.await).is_ok()
     }
-}
-
-fn set_if_absent(key: &str, value: &[u8], life: Duration) -> Cmd {
-    let mut command = redis::cmd("SET");
-    command.arg(key).arg(value).arg("NX").arg("GET").arg("EX").arg(life.as_secs());
-    command
 }
 
 fn read(held: Option<Vec<u8>>) -> Found {

@@ -3,10 +3,12 @@
 mod executor;
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -80,6 +82,25 @@ pub fn protocol<E>(limits: Limits, executor: E) -> Builder<E> {
     builder
 }
 
+/// Why a connection is to end.
+#[derive(Clone, Copy)]
+enum Reason {
+    /// The gateway has stopped.
+    Abandoned,
+    /// The gateway is stopping.
+    Finish,
+    /// Others wait for its place.
+    Leave,
+    /// Nothing has been asked for too long; which time that this is counted.
+    Paused(u32),
+    /// It does not read its answers.
+    Unread,
+    /// It was to leave, and has not.
+    Overstayed,
+    /// It has too many requests open.
+    CutOff,
+}
+
 /// One connection, from accept to close.
 pub(crate) struct Connection {
     gateway: Arc<Gateway>,
@@ -104,37 +125,55 @@ impl Connection {
         let protocol = protocol(self.limits, executor.clone());
         let service = service_fn(|request| self.answer(&executor, request));
         let mut connection = pin!(protocol.serve_connection(TokioIo::new(Linger::new(stream)), service));
-        let mut unread = pin!(activity.unread(self.limits.header_time));
-        let mut overstayed = pin!(activity.overstayed(HASTE));
-        let mut cut_off = pin!(activity.cut_off());
-        let mut patience = self.limits.header_time;
+        let (mut patience, mut pauses) = (self.limits.header_time, 0);
         let mut finishing = false;
+        // All that may end it. A request wakes this task several times, and none of these; so they are not asked each time.
+        let mut reasons = FuturesUnordered::new();
+        reasons.push(self.reason(Reason::Abandoned, self.ends.abandon.cancelled()));
+        reasons.push(self.reason(Reason::Finish, self.ends.finish.cancelled()));
+        reasons.push(self.reason(Reason::Leave, activity.leave.cancelled()));
+        reasons.push(self.reason(Reason::Paused(pauses), activity.pause(patience)));
+        reasons.push(self.reason(Reason::Unread, activity.unread(self.limits.header_time)));
+        reasons.push(self.reason(Reason::Overstayed, activity.overstayed(HASTE)));
+        reasons.push(self.reason(Reason::CutOff, activity.cut_off()));
         loop {
-            tokio::select! {
+            let reason = tokio::select! {
+                biased;
+                Some(reason) = reasons.next() => reason,
                 result = connection.as_mut() => {
                     if let Err(error) = result {
                         tracing::debug!(%error, "connection ended");
                     }
                     return;
                 }
-                () = self.ends.abandon.cancelled() => return,
-                () = self.ends.finish.cancelled(), if !finishing => patience = FAREWELL.min(patience),
-                () = activity.leave.cancelled(), if !finishing => patience = HASTE.min(patience),
+            };
+            match reason {
+                Reason::Finish | Reason::Leave if finishing => continue,
+                Reason::Finish => patience = FAREWELL.min(patience),
+                Reason::Leave => patience = HASTE.min(patience),
+                // Its time is counted anew since.
+                Reason::Paused(nth) if nth != pauses => continue,
                 // Says nothing, or does not read what it is told.
-                () = activity.pause(patience) => {
-                    if finishing { return }
-                    patience = FAREWELL.min(patience);
-                }
-                () = &mut unread => return,
-                () = &mut overstayed => return,
-                () = &mut cut_off => {
+                Reason::Paused(_) if !finishing => patience = FAREWELL.min(patience),
+                Reason::CutOff => {
                     self.gateway.metrics.connections_evicted.inc();
                     return;
                 }
+                Reason::Abandoned | Reason::Paused(_) | Reason::Unread | Reason::Overstayed => return,
             }
             connection.as_mut().graceful_shutdown();
             finishing = true;
+            pauses += 1;
+            reasons.push(self.reason(Reason::Paused(pauses), activity.pause(patience)));
         }
+    }
+
+    fn reason<'a>(
+        &self,
+        reason: Reason,
+        come: impl Future<Output = ()> + Send + 'a,
+    ) -> Pin<Box<dyn Future<Output = Reason> + Send + 'a>> {
+        Box::pin(come.map(move |()| reason))
     }
 
     /// Answers one request. Over HTTP/2 all those that a peer has sent are taken before any of them is looked at, and each

@@ -129,7 +129,7 @@ async fn deliver(
 }
 
 /// Checks 3 to 6. A right secret is to its connection's credit even where nothing can be started with it.
-fn identify(gateway: &Gateway, activity: &Activity, route: &Route, headers: &HeaderMap) -> Result<Caller, Refusal> {
+fn identify(gateway: &Gateway, activity: &Activity, route: &Route<'_>, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let catalog = gateway.catalog.current().ok_or(Refusal::Unavailable("no catalog, or one that is too old"))?;
     let identified = authenticate(&catalog, &gateway.pepper, route, headers);
     if matches!(identified, Ok(_) | Err(Refusal::PlaybookDisabled | Refusal::KillSwitchEngaged)) {

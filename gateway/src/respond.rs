@@ -7,6 +7,7 @@ use http_body_util::Full;
 use hyper::body::Body;
 use proto::{RunId, Timestamp};
 use serde::Serialize;
+use uuid::fmt::Hyphenated;
 
 use crate::claims::Verdict;
 use crate::publish::Published;
@@ -27,8 +28,7 @@ pub struct Accepted {
     deferred: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
     Created,
     Replayed,
@@ -47,14 +47,13 @@ impl Accepted {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Success {
-    run_id: RunId,
-    status: Status,
-    message: &'static str,
-    timestamp: Timestamp,
-}
+/// A success's body, in the pieces that are the same in all of them.
+const RUN_ID: &[u8] = br#"{"runId":""#;
+const CREATED: &[u8] =
+    br#"","status":"created","message":"The delivery is queued and its run is certain.","timestamp":""#;
+const REPLAYED: &[u8] =
+    br#"","status":"replayed","message":"This delivery was received before; nothing new was started.","timestamp":""#;
+const END: &[u8] = br#""}"#;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,15 +83,18 @@ pub fn outcome(result: &Result<Accepted, Refusal>) -> &'static str {
 
 /// 202 for what is new, 200 for what was known.
 pub fn accepted(path: &str, accepted: &Accepted) -> Response {
-    let (code, message) = match accepted.status {
-        Status::Created => (StatusCode::ACCEPTED, "The delivery is queued and its run is certain."),
-        Status::Replayed => (StatusCode::OK, "This delivery was received before; nothing new was started."),
+    let (code, rest) = match accepted.status {
+        Status::Created => (StatusCode::ACCEPTED, CREATED),
+        Status::Replayed => (StatusCode::OK, REPLAYED),
     };
-    let body = Success { run_id: accepted.run, status: accepted.status, message, timestamp: accepted.at };
-    let mut response = json(code, &body);
+    let mut buffer = [0; Hyphenated::LENGTH];
+    let run = accepted.run.0.hyphenated().encode_lower(&mut buffer).as_bytes();
+    let body = [RUN_ID, run, rest, &accepted.at.text(), END].concat();
+    let mut response = json(code, body);
     let headers = response.headers_mut();
     // The caller's own spelling of the path, which is known to be that of a playbook.
-    if let Ok(location) = HeaderValue::try_from(format!("{path}/runs/{}", accepted.run)) {
+    let location = Bytes::from([path.as_bytes(), b"/runs/", run].concat());
+    if let Ok(location) = HeaderValue::from_maybe_shared(location) {
         headers.insert(header::LOCATION, location);
     }
     if accepted.status == Status::Replayed {
@@ -122,7 +124,8 @@ pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
     if let Refusal::Internal(detail) = refusal {
         tracing::error!(detail, "a delivery was answered 500");
     }
-    let mut response = json(told.status, &Failure { error: told.code, issues, run_id });
+    let body = serde_json::to_vec(&Failure { error: told.code, issues, run_id });
+    let mut response = json(told.status, body.expect("structs of strings always serialize"));
     let length = response.body().size_hint().lower();
     let headers = response.headers_mut();
     if let Some(seconds) = told.retry_after {
@@ -150,9 +153,8 @@ pub fn too_many_headers() -> Response {
     response
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let bytes = serde_json::to_vec(body).expect("structs of strings and numbers always serialize");
-    let mut response = Response::new(Full::from(bytes));
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -49,9 +49,14 @@ impl Claim {
     /// Binary, because a busy day keeps tens of millions of them.
     pub const LEN: usize = 1 + 1 + 16 + 8 + 16 + 8;
 
+    /// Length of a key: `rl:` and the run id.
+    pub const KEY_LEN: usize = 3 + 36;
+
     /// Where the claim of a run is kept.
-    pub fn redis_key(run: RunId) -> String {
-        format!("rl:{run}")
+    pub fn redis_key(run: RunId) -> [u8; Self::KEY_LEN] {
+        let mut key = *b"rl:00000000-0000-0000-0000-000000000000";
+        run.0.hyphenated().encode_lower(&mut key[3..]);
+        key
     }
 
     /// True if the delivery that holds the key is the one with this fingerprint.

@@ -88,8 +88,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Payload<'a> {
     }
 }
 
-/// Depth of JSON that is known to be well-formed.
+/// Depth of JSON that is known to be well-formed; of one that cannot be too deep, at most that.
 fn nesting(json: &str) -> usize {
+    // Nothing is deeper than it has brackets, those in strings included, and they are counted much faster than followed.
+    let brackets = json.bytes().map(|byte| usize::from(byte == b'{' || byte == b'[')).sum();
+    if brackets <= MAX_NESTING {
+        return brackets;
+    }
     let (mut depth, mut deepest) = (0, 0);
     let mut bytes = json.bytes();
     while let Some(byte) = bytes.next() {

@@ -21,7 +21,8 @@ impl Slug {
         &self.0
     }
 
-    fn is_valid(text: &str) -> bool {
+    /// True if the text is a slug.
+    pub fn is_valid(text: &str) -> bool {
         let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         match text.as_bytes() {
             [first, rest @ ..] => {

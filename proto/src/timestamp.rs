@@ -16,7 +16,12 @@ pub struct Timestamp(u64);
 #[error("not a timestamp of the years 1970 to 9999, RFC 3339 in UTC with milliseconds and 'Z'")]
 pub struct InvalidTimestamp;
 
+const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
 impl Timestamp {
+    /// Length of its text.
+    pub const LEN: usize = "1970-01-01T00:00:00.000Z".len();
+
     /// 9999-12-30T21:59:59.999Z: a day short of the last year with four digits, because that is as far as jiff goes,
     /// and a moment that cannot be shown must not be a timestamp.
     const MAX_MILLIS: u64 = 253_402_207_199_999;
@@ -30,6 +35,16 @@ impl Timestamp {
     /// From milliseconds since the Unix epoch.
     pub fn from_millis(millis: u64) -> Result<Self, InvalidTimestamp> {
         if millis <= Self::MAX_MILLIS { Ok(Self(millis)) } else { Err(InvalidTimestamp) }
+    }
+
+    /// Its text, without an allocation.
+    pub fn text(&self) -> [u8; Self::LEN] {
+        let mut text = [0; Self::LEN];
+        let millis = i64::try_from(self.0).unwrap_or_default();
+        let moment = jiff::Timestamp::from_millisecond(millis).expect("no timestamp is beyond jiff's last moment");
+        let printed = PRINTER.print_timestamp(&moment, jiff::fmt::StdIoWrite(&mut text[..]));
+        printed.expect("a year of four digits makes a text of this length");
+        text
     }
 
     /// Milliseconds since the Unix epoch.
@@ -46,10 +61,7 @@ impl From<Timestamp> for SystemTime {
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
-        let millis = i64::try_from(self.0).map_err(|_| std::fmt::Error)?;
-        let moment = jiff::Timestamp::from_millisecond(millis).map_err(|_| std::fmt::Error)?;
-        PRINTER.print_timestamp(&moment, jiff::fmt::StdFmtWrite(f)).map_err(|_| std::fmt::Error)
+        f.write_str(std::str::from_utf8(&self.text()).map_err(|_| std::fmt::Error)?)
     }
 }
 

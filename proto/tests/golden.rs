@@ -190,7 +190,7 @@ fn a_claim_in_both_states() {
 #[test]
 fn names_in_redis_and_in_nats() {
     let run = RunId(uuid!("74cb6e12-7c51-8d32-85d1-e9ce1cdd28c8"));
-    assert_eq!(Claim::redis_key(run), "rl:74cb6e12-7c51-8d32-85d1-e9ce1cdd28c8");
+    assert_eq!(&Claim::redis_key(run), b"rl:74cb6e12-7c51-8d32-85d1-e9ce1cdd28c8");
     assert_eq!(queue::STREAM, "RUNS");
     assert_eq!(queue::SUBJECTS, "runs.v1.*");
     assert_eq!(queue::subject(0), "runs.v1.0");

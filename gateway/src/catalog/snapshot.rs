@@ -47,7 +47,7 @@ pub struct Playbook {
 
 impl Snapshot {
     /// Looks up what a URL names.
-    pub fn find(&self, organization: &Slug, playbook: &Slug) -> Option<(&Arc<Organization>, &Arc<Playbook>)> {
+    pub fn find(&self, organization: &str, playbook: &str) -> Option<(&Arc<Organization>, &Arc<Playbook>)> {
         let organization = self.organizations.get(organization)?;
         Some((organization, organization.playbooks.get(playbook)?))
     }

@@ -1,12 +1,17 @@
 //! One connection to Redis, and what its answers say of Redis itself.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult};
+use bytes::BytesMut;
+use redis::ConnectionInfo;
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::resp::{self, Reply};
+use super::socket::Socket;
+use super::wire::Wire;
 
 /// Longest time to connect. No delivery waits for it.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -16,10 +21,15 @@ const LATE: u32 = 3;
 
 /// A connection that every command shares.
 pub(super) struct Link {
-    connection: MultiplexedConnection,
+    connection: Arc<Connection>,
     /// Longest wait for an answer.
     patience: Duration,
     late: Late,
+}
+
+struct Connection {
+    wire: Arc<Wire>,
+    _reader: AbortOnDropHandle<()>,
 }
 
 /// Answers that were late, one after another, since the last one that was not.
@@ -44,40 +54,56 @@ pub(super) enum Fault {
 }
 
 impl Link {
-    pub(super) async fn connect(client: &Client, patience: Duration) -> Result<Self, Fault> {
-        // Both are bounded here, by one timer each.
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        match timeout(CONNECT.max(patience), connecting).await {
-            Ok(Ok(connection)) => Ok(Self { connection, patience, late: Late::default() }),
-            Ok(Err(error)) => Err(Fault::of(error)),
-            Err(_) => Err(Fault::Late),
+    pub(super) async fn connect(info: &ConnectionInfo, patience: Duration) -> Result<Self, Fault> {
+        let connecting = async {
+            let wire = Arc::new(Wire::new(Socket::connect(info).await.map_err(|_| Fault::Lost)?));
+            let reading = Arc::clone(&wire);
+            let reader = AbortOnDropHandle::new(tokio::spawn(async move { reading.read(patience).await }));
+            let connection = Arc::new(Connection { wire, _reader: reader });
+            let link = Self { connection, patience, late: Late::default() };
+            link.greet(info).await?;
+            Ok(link)
+        };
+        timeout(CONNECT.max(patience), connecting).await.unwrap_or(Err(Fault::Late))
+    }
+
+    /// Logs in, and chooses the database.
+    async fn greet(&self, info: &ConnectionInfo) -> Result<(), Fault> {
+        let settings = info.redis_settings();
+        if let Some(password) = settings.password() {
+            let user = settings.username().map(str::as_bytes);
+            let login: Vec<&[u8]> = [b"AUTH"].into_iter().map(|word| &word[..]).chain(user).chain([password.as_bytes()]).collect();
+            self.run(&login).await?;
         }
+        if settings.db() != 0 {
+            self.run(&[b"SELECT", settings.db().to_string().as_bytes()]).await?;
+        }
+        Ok(())
     }
 
     /// The same connection, with nothing held against it.
     pub(super) fn again(&self) -> Self {
-        Self { connection: self.connection.clone(), patience: self.patience, late: Late::default() }
+        Self { connection: Arc::clone(&self.connection), patience: self.patience, late: Late::default() }
     }
 
-    /// Runs a command.
-    pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
-        self.answer(command.query_async(&mut self.connection.clone())).await
+    /// Runs a command, and returns the string that it answers.
+    pub(super) async fn run(&self, arguments: &[&[u8]]) -> Result<Option<Vec<u8>>, Fault> {
+        self.run_all(1, |out| resp::command(out, arguments)).await
     }
 
-    /// Runs several; their answers do not matter.
-    pub(super) async fn run_all(&self, pipeline: &Pipeline) -> Result<(), Fault> {
-        self.answer(pipeline.query_async(&mut self.connection.clone())).await
-    }
-
-    async fn answer<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Result<T, Fault> {
+    /// Runs several; of their answers only the last one matters, and the first that is a fault.
+    pub(super) async fn run_all(&self, count: usize, write: impl FnOnce(&mut BytesMut)) -> Result<Option<Vec<u8>>, Fault> {
         let sent = Instant::now();
-        let Ok(answer) = timeout(self.patience, answer).await else {
-            self.late.add(sent, Instant::now());
-            return Err(Fault::Late);
-        };
-        self.late.clear();
-        answer.map_err(Fault::of)
+        let reply = self.connection.wire.ask(count, write).await;
+        match &reply {
+            Err(Fault::Late) => self.late.add(sent, Instant::now()),
+            _ => self.late.clear(),
+        }
+        match reply? {
+            Reply::Nil => Ok(None),
+            Reply::Text(text) => Ok(Some(text)),
+            Reply::Error(text) => Err(Fault::of(&text)),
+        }
     }
 
     /// True once so many answers in a row were late that the next will be too.
@@ -105,12 +131,11 @@ impl Late {
 }
 
 impl Fault {
-    fn of(error: RedisError) -> Self {
-        // The error itself is not kept: its text may quote what was sent.
-        match error.into_server_errors().as_deref() {
-            Some([(_, error), ..]) if error.code() == "WRONGTYPE" => Self::Foreign,
-            Some([(_, error), ..]) => Self::Refused(error.code().to_owned()),
-            Some([]) | None => Self::Lost,
+    /// Of an error's text only the code is kept: the rest may quote what was sent.
+    fn of(text: &str) -> Self {
+        match text.split(' ').next().unwrap_or_default() {
+            "WRONGTYPE" => Self::Foreign,
+            code => Self::Refused(code.to_owned()),
         }
     }
 

@@ -3,35 +3,28 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis::{Client, Cmd};
+use redis::ConnectionInfo;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::breaker::{Access, Breaker, State};
 use super::link::{Fault, Link};
 use super::rest::Rest;
-use super::set_if_absent;
 use crate::metrics::Metrics;
 
 /// Pause between probes while all is well, so that an outage is noticed where no delivery comes.
 const WELL: Duration = Duration::from_secs(1);
 
 pub(super) struct Probe {
-    client: Client,
+    redis: ConnectionInfo,
     patience: Duration,
-    /// A write of the very kind that claims need. PING would answer even where every write fails.
-    write: Cmd,
-    read: Cmd,
+    key: String,
     metrics: Arc<Metrics>,
 }
 
 impl Probe {
-    pub(super) fn new(client: Client, patience: Duration, metrics: Arc<Metrics>) -> Self {
-        let key = format!("rl:probe:{}", Uuid::new_v4().simple());
-        let write = set_if_absent(&key, b"", Duration::from_secs(1));
-        let mut read = redis::cmd("GET");
-        read.arg(&key);
-        Self { client, patience, write, read, metrics }
+    pub(super) fn new(redis: ConnectionInfo, patience: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { redis, patience, key: format!("rl:probe:{}", Uuid::new_v4().simple()), metrics }
     }
 
     /// Never ends.
@@ -41,7 +34,7 @@ impl Probe {
             let state = breaker.now();
             if let Some(link) = state.writes() {
                 rest.works(Instant::now());
-                let answer = self.ask(link, &self.write).await;
+                let answer = self.write(link).await;
                 _ = breaker.judged(&state, Access::Write, answer);
                 // Not kept while waiting: with the last state its connection closes.
                 drop(state);
@@ -61,13 +54,13 @@ impl Probe {
 
     /// Over a connection of its own: the one that failed may lead to a server that is no primary any more, or nowhere.
     async fn find_out(&self) -> State {
-        let link = match Link::connect(&self.client, self.patience).await {
+        let link = match Link::connect(&self.redis, self.patience).await {
             Ok(link) => link,
             Err(fault) => return State::Open(fault.said("cannot be reached")),
         };
-        match self.ask(&link, &self.write).await {
+        match self.write(&link).await {
             Ok(()) => State::Closed(link),
-            Err(Fault::Refused(code)) => match self.ask(&link, &self.read).await {
+            Err(Fault::Refused(code)) => match self.read(&link).await {
                 Ok(()) => State::ReadOnly(link, code),
                 Err(fault) => State::Open(fault.said("cannot be read")),
             },
@@ -75,8 +68,14 @@ impl Probe {
         }
     }
 
-    async fn ask(&self, link: &Link, command: &Cmd) -> Result<(), Fault> {
+    /// A write of the very kind that claims need. PING would answer even where every write fails.
+    async fn write(&self, link: &Link) -> Result<(), Fault> {
         self.metrics.redis.probes.inc();
-        link.run::<Option<Vec<u8>>>(command).await.map(drop)
+        link.run(&[b"SET", self.key.as_bytes(), b"", b"NX", b"GET", b"EX", b"1"]).await.map(drop)
+    }
+
+    async fn read(&self, link: &Link) -> Result<(), Fault> {
+        self.metrics.redis.probes.inc();
+        link.run(&[b"GET", self.key.as_bytes()]).await.map(drop)
     }
 }

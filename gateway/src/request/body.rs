@@ -1,5 +1,8 @@
 //! Check 10: the body, bounded in size and time; and what becomes of a body that nobody wanted.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -31,7 +34,21 @@ pub async fn read(body: &mut Incoming, limits: Limits) -> Result<Bytes, Refusal>
     if body.size_hint().lower() > limits.bytes as u64 {
         return Err(Refusal::PayloadTooLarge);
     }
-    timeout(limits.time, collect(body, limits.bytes)).await.unwrap_or(Err(Refusal::RequestTimeout))
+    let mut collecting = pin!(collect(body, limits.bytes));
+    // hyper hands out what it has received already when it is asked a second time. Most bodies are, and need no timer.
+    let mut asked = false;
+    let at_once = poll_fn(|context| match collecting.as_mut().poll(context) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending if std::mem::replace(&mut asked, true) => Poll::Ready(None),
+        Poll::Pending => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    match at_once.await {
+        Some(read) => read,
+        None => timeout(limits.time, collecting).await.unwrap_or(Err(Refusal::RequestTimeout)),
+    }
 }
 
 async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Refusal> {

@@ -5,7 +5,7 @@ pub mod key;
 pub mod query;
 pub mod route;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// How often a header stands in a request.
 pub(crate) enum Header<'a> {
@@ -15,7 +15,7 @@ pub(crate) enum Header<'a> {
 }
 
 /// The one value of `name`. Two values are not "the first": a proxy in between may have seen the other.
-pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Header<'a> {
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Header<'a> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Header::Missing,

@@ -1,5 +1,7 @@
 //! Check 1: route and method.
 
+use std::borrow::Cow;
+
 use http::Method;
 use percent_encoding::percent_decode_str;
 use proto::Slug;
@@ -8,29 +10,29 @@ use crate::refusal::Refusal;
 
 /// The playbook that a URL names.
 #[derive(Debug)]
-pub struct Route {
+pub struct Route<'a> {
     /// Slug of the organization.
-    pub organization: Slug,
+    pub organization: Cow<'a, str>,
     /// Slug of the playbook.
-    pub playbook: Slug,
+    pub playbook: Cow<'a, str>,
 }
 
-impl Route {
+impl<'a> Route<'a> {
     /// Reads `/api/webhooks/orgs/{org}/playbooks/{playbook}`; only `POST` is served there.
-    pub fn read(method: &Method, path: &str) -> Result<Self, Refusal> {
+    pub fn read(method: &Method, path: &'a str) -> Result<Self, Refusal> {
         let route = Self::parse(path).ok_or(Refusal::NotFound)?;
         if method == Method::POST { Ok(route) } else { Err(Refusal::MethodNotAllowed) }
     }
 
-    fn parse(path: &str) -> Option<Self> {
+    fn parse(path: &'a str) -> Option<Self> {
         let (organization, playbook) = path.strip_prefix("/api/webhooks/orgs/")?.split_once("/playbooks/")?;
         Some(Self { organization: slug(organization)?, playbook: slug(playbook)? })
     }
 }
 
 /// A slug has no `/`, so a decoded `%2F`, a trailing slash and a longer path all fail here.
-fn slug(segment: &str) -> Option<Slug> {
-    percent_decode_str(segment).decode_utf8().ok()?.parse().ok()
+fn slug(segment: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(segment).decode_utf8().ok().filter(|text| Slug::is_valid(text))
 }
 
 #[cfg(test)]
@@ -56,7 +58,7 @@ mod tests {
             ("", None),
         ] {
             let found = Route::parse(path);
-            let found = found.as_ref().map(|route| (route.organization.as_str(), route.playbook.as_str()));
+            let found = found.as_ref().map(|route| (&*route.organization, &*route.playbook));
             assert_eq!(found, expected, "{path}");
         }
     }
