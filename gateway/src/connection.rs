@@ -60,9 +60,9 @@ pub(crate) struct Ends {
 pub fn protocol<E>(limits: Limits, executor: E) -> Builder<E> {
     let mut builder = Builder::new(executor);
     builder
+        // No timer of its own for heads: it would start one for each, and look once more whether there is something to read.
+        // What bounds silence ([`Activity::pause`]) bounds a head that does not end, too.
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
         .max_buf_size(limits.header_bytes)
         .max_headers(limits.headers)
         .http2()

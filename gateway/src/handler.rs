@@ -89,7 +89,10 @@ async fn deliver(
     let caller = identify(gateway, activity, &route, &head.headers)?;
     let key = key::read(&head.headers)?;
     let selector = query::read(head.uri.query())?;
-    let body = timed(&gateway.metrics.steps().body, body::read(body, gateway.limits)).await?;
+    let steps = gateway.metrics.steps();
+    let mut lap = Instant::now();
+    let body = body::read(body, gateway.limits).await?;
+    step(&steps.body, &mut lap);
     let payload = Payload::parse(&body)?;
 
     let run = caller.run_id(&key);
@@ -98,8 +101,9 @@ async fn deliver(
         Ok(target) => target,
         Err(refusal) => return known(gateway, run, &fingerprint, refusal).await,
     };
-    let claiming = claim(gateway, &caller, run, &fingerprint);
-    let claimed = match timed(&gateway.metrics.steps().claim, claiming).await? {
+    let claimed = claim(gateway, &caller, run, &fingerprint).await?;
+    step(&steps.claim, &mut lap);
+    let claimed = match claimed {
         ControlFlow::Continue(claimed) => claimed,
         ControlFlow::Break(replay) => return Ok(replay),
     };
@@ -123,8 +127,8 @@ async fn deliver(
     // The queue may take a while; one copy of the body is enough for that.
     drop(delivery);
     drop(body);
-    let publishing = gateway.publisher.publish(run, claimed.ours(), encoded, place);
-    let published = timed(&gateway.metrics.steps().publish, publishing).await?;
+    let published = gateway.publisher.publish(run, claimed.ours(), encoded, place, lap).await?;
+    step(&steps.publish, &mut lap);
     Ok(Accepted::published(published, claimed.verdict, run, claimed.claim.accepted_at))
 }
 
@@ -213,10 +217,8 @@ async fn claim(
     Ok(ControlFlow::Continue(Claimed { claim, verdict }))
 }
 
-/// Observes how long a step takes that succeeds.
-async fn timed<T>(histogram: &Histogram, step: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    let began = Instant::now();
-    let done = step.await?;
-    histogram.observe(began.elapsed().as_secs_f64());
-    Ok(done)
+/// Observes how long a step has taken that has succeeded, and begins the next.
+fn step(histogram: &Histogram, lap: &mut Instant) {
+    let now = Instant::now();
+    histogram.observe((now - std::mem::replace(lap, now)).as_secs_f64());
 }

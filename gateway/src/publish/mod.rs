@@ -97,17 +97,18 @@ impl Publisher {
     /// a caller who hangs up has still sent.
     ///
     /// `claim` is the one that was made or found for this very delivery. Without one nothing is marked: a mark would
-    /// overwrite the claim of whoever holds the key.
+    /// overwrite the claim of whoever holds the key. `since` is now, for whoever knows it already.
     pub async fn publish(
         &self,
         run: RunId,
         claim: Option<Claim>,
         encoded: Encoded,
         place: Place,
+        since: Instant,
     ) -> Result<Published, Refusal> {
         let (fate, told) = oneshot::channel();
         let gone = |()| Refusal::Internal("the publisher has ended");
-        self.items.send(Item { run, claim, encoded, fate, place, since: Instant::now() }).map_err(|_| gone(()))?;
+        self.items.send(Item { run, claim, encoded, fate, place, since }).map_err(|_| gone(()))?;
         told.await.map_err(|_| gone(()))?
     }
 }
