@@ -62,7 +62,8 @@ impl FromStr for Reason {
 }
 
 /// Numbers of the advisory lock in Postgres that keeps runs and dead letters of one delivery apart: who inserts runs shares it,
-/// who may bury what a run could be inserted for has it alone. "rlch" in ASCII; 1 and 2 are the operator's, 3 the record's.
+/// who may bury what a run could be inserted for has it alone, and so has who deletes what a run could name (migration V6).
+/// "rlch" in ASCII; 1 and 2 are the operator's, 3 the record's.
 pub const LOCK: (i32, i32) = (0x726c_6368, 4);
 
 /// What the dead letter of a delivery is unique by, so that a redelivery of the same settles without a second one.

@@ -79,7 +79,7 @@ impl Protocol {
         let hands = || state.workers.iter().flatten();
         let is_used = runs.iter().flatten().any(|(_, target)| *target == Target::First)
             || hands().any(|hand| hand.inserted().any(|item| item.target == Target::First));
-        // A foreign key keeps what a run is for, and waits for whoever inserts one.
+        // Triggers keep what a run is for (migration V6), and wait for whoever inserts one.
         if !target_gone && !is_used {
             step(Step::TargetGoes);
         }

@@ -4,16 +4,8 @@ use local::{Extra, Stack};
 
 use crate::world::{WORKER, World, until};
 
-/// A batch is what one lane finds waiting when it starts.
 async fn stopped() -> World {
-    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_LANES", "1"))).await;
-    world.stack.stop(WORKER).await.expect("stopped");
-    world
-}
-
-async fn run(world: &World) {
-    world.stack.start(WORKER).await.expect("started");
-    world.drained().await;
+    World::stopped(Stack::builder()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +35,7 @@ async fn a_delivery_that_postgres_refuses_does_not_fail_the_other_255() {
     let bodies: Vec<_> = (0..256).map(body).collect();
     let message: Vec<_> = bodies.iter().enumerate().map(|(i, body)| world.encoded(&format!("k{i}"), body)).collect();
     world.publish(&message).await;
-    run(&world).await;
+    world.run().await;
     assert_eq!(world.settled().await, (255, 0, 1));
     assert_eq!(world.count("SELECT count(*) FROM runs").await, 255);
     assert_eq!(
@@ -74,7 +66,7 @@ async fn within_a_batch_and_across_batches_the_first_of_a_key_wins() {
     world.publish(&[a.clone(), b.clone(), a.clone()]).await;
     world.publish(&[b.clone(), world.encoded("other", r#"{"v":3}"#)]).await;
     world.publish(std::slice::from_ref(&a)).await;
-    run(&world).await;
+    world.run().await;
     assert_eq!(world.settled().await, (2, 2, 2));
     assert_eq!(
         world.count("SELECT count(*) FROM settled_sequences WHERE NOT isempty(sequences)").await,
@@ -98,7 +90,7 @@ async fn a_target_that_has_gone_is_a_dead_letter_and_stays_one_when_it_comes_bac
     let to_gone = world.delivery_of("gone", payload, project).encode();
     world.database.execute("DELETE FROM projects WHERE id = $1", &[&project.0]).await.expect("deleted");
     world.publish(&[to_gone.clone(), world.encoded("here", "{}")]).await;
-    run(&world).await;
+    world.run().await;
     assert_eq!(world.settled().await, (1, 0, 1));
     assert_eq!(world.reasons().await, ["target_not_found"]);
     let sql = "INSERT INTO projects (id, organization_id, slug, name) VALUES ($1, $2, 'gone', 'x')";
@@ -110,14 +102,14 @@ async fn a_target_that_has_gone_is_a_dead_letter_and_stays_one_when_it_comes_bac
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_deleted_between_join_and_check_is_a_target_that_has_gone() {
+async fn a_target_whose_deletion_is_under_way_is_a_target_that_has_gone() {
     let world = World::new().await;
     let project = world.create_project("going").await;
     let payload = proto::Payload::parse(b"{}").expect("a payload");
     let mut rival = crate::world::connect(&world.stack).await;
     let deletion = rival.transaction().await.expect("a transaction");
     deletion.execute("DELETE FROM projects WHERE id = $1", &[&project.0]).await.expect("deleted");
-    // The worker still sees the project, inserts, and waits at the row to be checked.
+    // Whoever looks still sees the project.
     world.publish(&[world.delivery_of("going", payload, project).encode()]).await;
     let waiting =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'runlatch-worker' AND wait_event_type = 'Lock'";

@@ -8,4 +8,5 @@ mod messages;
 mod record;
 mod sessions;
 mod suspects;
+mod targets;
 mod world;

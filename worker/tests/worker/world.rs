@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use local::{Builder, Role, Stack};
+use local::{Builder, Extra, Role, Stack};
 use proto::{
     Fingerprint, IdempotencyKey, OrganizationId, Payload, PlaybookId, ProjectId, RunId, Scope, Selector, TemplateId,
     Timestamp,
@@ -64,6 +64,18 @@ impl World {
             project: ProjectId(project),
             template: TemplateId(template),
         }
+    }
+
+    /// With a worker of one lane that is to be started by [`World::run`]: all that is waiting by then, and fits, is one batch.
+    pub(crate) async fn stopped(builder: Builder) -> Self {
+        let world = Self::with(builder.worker(Extra::new().env("RUNLATCH_LANES", "1"))).await;
+        world.stack.stop(WORKER).await.expect("stopped");
+        world
+    }
+
+    pub(crate) async fn run(&self) {
+        self.stack.start(WORKER).await.expect("started");
+        self.drained().await;
     }
 
     /// The only way from a key and a body to what the gateway would have queued.
@@ -174,8 +186,11 @@ pub(crate) fn consumer(stream: &async_nats::jetstream::stream::Stream) -> String
 }
 
 pub(crate) async fn connect(stack: &Stack) -> tokio_postgres::Client {
-    let (database, connection) =
-        tokio_postgres::connect(&stack.database_url(Role::Superuser), NoTls).await.expect("postgres");
+    connect_to(&stack.database_url(Role::Superuser)).await
+}
+
+pub(crate) async fn connect_to(url: &str) -> tokio_postgres::Client {
+    let (database, connection) = tokio_postgres::connect(url, NoTls).await.expect("postgres");
     tokio::spawn(connection);
     database
 }

@@ -1,7 +1,8 @@
 //! What keeps a replay and the workers from giving one delivery two ends.
 //!
 //! As workers do: who makes runs shares the lock, who may bury has it alone, so that nothing is buried here while a worker
-//! makes a run of it, nor the other way round. While it is had alone all workers wait, so it is not unless it must be.
+//! makes a run of it, nor the other way round. While it is had alone all workers wait, so it is not unless it must be. Nor can
+//! what a run is for go from the catalog while it is shared (migration V6).
 
 use proto::dead_letter::LOCK;
 use tokio_postgres::Transaction;

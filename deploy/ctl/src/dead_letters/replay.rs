@@ -5,7 +5,7 @@
 //! A worker that inserts the same run meanwhile is decided by the primary key of `runs`, as ever (I1).
 
 use proto::{IdempotencyKey, RunId, Scope, dead_letter, envelope::Delivery};
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, IsolationLevel, Transaction};
 use uuid::Uuid;
 
 use super::{
@@ -74,7 +74,8 @@ async fn transaction(
     dry_run: bool,
     lock: Lock,
 ) -> Result<Option<CameTo>, Error> {
-    let mut transaction = client.transaction().await?;
+    // Whatever the role's default is: what was committed while it waited for the lock must be seen.
+    let mut transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?;
     lock.take(&transaction).await?;
     let letter = Letter::lock(&transaction, id).await?;
     let Some(replay) = one(&mut transaction, &letter, key, lock).await? else { return Ok(None) };
