@@ -17,6 +17,7 @@ use crate::{
     backoff::Backoff,
     connection::{Connection, QueueLock},
     session::Sessions,
+    stalled::end_stalled,
     trouble::Trouble,
 };
 
@@ -143,6 +144,9 @@ impl Database {
             if answer.is_err() {
                 // What this connection died of, the idle ones may have died of too, and each would cost a batch an attempt.
                 self.pool.retain(|_, _| false);
+            }
+            if answer.is_ok() {
+                _ = timeout(CONNECT, end_stalled(self)).await;
             }
             self.change(|health| health.probe = answer.err());
             sleep(pause).await;

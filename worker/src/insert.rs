@@ -10,7 +10,12 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use crate::{decode::Item, outcome::Outcome, trouble::Trouble};
+use crate::{
+    copy::{COPY_FROM, copy},
+    decode::Item,
+    outcome::Outcome,
+    trouble::Trouble,
+};
 
 /// Joined with the catalog, so that a target which has gone fails its own row only. In the order of the parameters,
 /// which is that of the run ids, so that two lanes never wait for each other. A key that is twice in the batch is
@@ -102,11 +107,8 @@ impl<'a> Columns<'a> {
 type Range = (usize, usize);
 type Created = HashMap<Uuid, [u8; 32]>;
 
-/// `BEGIN` and a savepoint have been sent, perhaps not yet answered. Returns an outcome for each delivery that has one
-/// by now: created, or refused.
-///
-/// Where Postgres refuses a row, it refuses the statement: back to the savepoint, and each half by itself, the lower run
-/// ids first, until the guilty row is alone. All within the one transaction, so that the batch is still settled as one.
+/// `BEGIN` and a savepoint are to be sent first. Returns an outcome for each delivery that has one by now: created, or
+/// refused.
 pub(crate) async fn insert(
     connection: &Object,
     begin: impl Future<Output = Result<(), tokio_postgres::Error>>,
@@ -116,6 +118,22 @@ pub(crate) async fn insert(
         begin.await?;
         return Ok(Vec::new());
     }
+    if items.len() < COPY_FROM {
+        return insert_or_bisect(connection, begin, items).await;
+    }
+    match copy(connection, begin, items).await? {
+        Some(outcomes) => Ok(outcomes),
+        None => insert_or_bisect(connection, std::future::ready(Ok(())), items).await,
+    }
+}
+
+/// Where Postgres refuses a row, it refuses the statement: back to the savepoint, and each half by itself, the lower run
+/// ids first, until the guilty row is alone. All within the one transaction, so that the batch is still settled as one.
+async fn insert_or_bisect(
+    connection: &Object,
+    begin: impl Future<Output = Result<(), tokio_postgres::Error>>,
+    items: &[Item<'_>],
+) -> Result<Vec<Option<Outcome>>, Trouble> {
     let columns = Columns::of(items);
     let mut outcomes = vec![None; items.len()];
     let statement = connection.prepare_cached(INSERT).await?;
@@ -146,8 +164,9 @@ pub(crate) async fn insert(
                     let middle = from + (to - from) / 2;
                     ranges.extend([(middle, to), (from, middle)]);
                 } else {
-                    // 23503: its target was there when the statement joined it, and had gone when the row was checked. What
-                    // that makes of it is looked up: the same delivery may have become a run by another target.
+                    // 23503: before migration V6 a target that was there when the statement joined it could be gone when the
+                    // row was checked. What that makes of it is looked up: the same delivery may have become a run by another
+                    // target.
                     outcomes[from] = (state != "23503").then(|| Outcome::Refused(state.to_owned()));
                 }
             }

@@ -7,11 +7,11 @@
 //! | whatever is waiting is pulled, up to a count and a byte limit | [`pull`] | [`pull::Batch`] |
 //! | a message that came back too often is counted before it is looked at | [`suspect`] | [`suspect::Cleared`] |
 //! | its deliveries are read | [`decode`] | [`decode::Decoded`] |
-//! | one transaction [inserts](insert) the runs, [looks up](lookup) the rest, [buries](bury) what cannot be a run | [`commit`] | [`commit::Committed`] |
+//! | one transaction [inserts](insert) or [copies](copy) the runs, [looks up](lookup) the rest, [buries](bury) what cannot be a run | [`commit`] | [`commit::Committed`] |
 //! | and only with that proof it is acked | [`message`] | |
 //!
 //! [`outcome`] decides what becomes of a delivery. [`queue`] keeps stream and consumer there, [`database`] knows
-//! whether Postgres is well and [`session`] what each connection to it begins with, [`compact`] keeps the record of settled
+//! whether Postgres is well and [`session`] what each connection to it begins with, [`stalled`] ends those that hold up others, [`compact`] keeps the record of settled
 //! sequences short, and [`run()`] ties them together.
 
 mod backoff;
@@ -20,6 +20,7 @@ mod commit;
 mod compact;
 pub mod config;
 mod connection;
+mod copy;
 mod database;
 mod decode;
 mod forgotten;
@@ -32,11 +33,13 @@ mod message;
 mod metrics;
 mod nats;
 mod outcome;
+mod plain;
 mod process;
 mod pull;
 mod queue;
 mod run;
 mod session;
+mod stalled;
 mod stream;
 mod suspect;
 mod trouble;

@@ -4,6 +4,7 @@
 mod batches;
 mod faults;
 mod forgotten;
+mod large;
 mod messages;
 mod record;
 mod sessions;
