@@ -30,7 +30,7 @@ impl World {
 
     /// Puts a claim, or what is none, under a run id.
     pub async fn set_claim(&self, run: RunId, value: &[u8]) {
-        self.redis::<()>(redis::cmd("SET").arg(Claim::redis_key(run)).arg(value).arg("EX").arg(100)).await;
+        self.redis::<()>(redis::cmd("SET").arg(&Claim::redis_key(run)[..]).arg(value).arg("EX").arg(100)).await;
     }
 
     /// Redis loses all that it knows.
@@ -41,7 +41,7 @@ impl World {
     /// Waits until the claim of a run is marked as published.
     pub async fn marked(&self, run: Uuid) -> Claim {
         eventually("the claim is marked", async || {
-            let value: Option<Vec<u8>> = self.redis(redis::cmd("GET").arg(Claim::redis_key(RunId(run)))).await;
+            let value: Option<Vec<u8>> = self.redis(redis::cmd("GET").arg(&Claim::redis_key(RunId(run))[..])).await;
             let claim = Claim::decode(&value?).expect("a claim");
             (claim.state == State::Published).then_some(claim)
         })
@@ -52,7 +52,7 @@ impl World {
     pub async fn claimed(&self, key: &str) -> bool {
         let scope = proto::Scope::Playbook(self.playbook_id("deploy").await);
         let run = RunId::compute(scope, &key.to_owned().try_into().expect("a key"));
-        self.redis::<bool>(redis::cmd("EXISTS").arg(Claim::redis_key(run))).await
+        self.redis::<bool>(redis::cmd("EXISTS").arg(&Claim::redis_key(run)[..])).await
     }
 
     /// Id of acme's playbook of this slug.

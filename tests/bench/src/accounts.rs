@@ -47,6 +47,11 @@ pub(crate) fn between(before: &Cpu, after: &Cpu) -> Cpu {
         .collect()
 }
 
+/// Microseconds for each of so many deliveries.
+pub(crate) fn each(used: &Cpu, deliveries: f64) -> BTreeMap<String, f64> {
+    used.iter().map(|(name, used)| (name.clone(), used.as_secs_f64() * 1e6 / deliveries)).collect()
+}
+
 /// Most bytes in memory since [`forget_peaks`], by name: of a tree what it has in memory now, what is shared counted once.
 pub(crate) fn peak(processes: &[Process]) -> Result<BTreeMap<String, u64>> {
     let mut peaks = BTreeMap::new();
@@ -93,4 +98,36 @@ fn field(pid: u32, file: &str, name: &str) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
     let kilobytes: u64 = line.split_whitespace().next().context("a number")?.parse()?;
     Ok(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpu(used: &[(&str, u64)]) -> Cpu {
+        used.iter().map(|(name, ms)| ((*name).to_owned(), Duration::from_millis(*ms))).collect()
+    }
+
+    #[test]
+    fn what_was_used_between_counts_from_the_first_reading_or_from_nothing() {
+        // One that was started again has used less than before.
+        let used =
+            between(&cpu(&[("redis", 100), ("worker", 50)]), &cpu(&[("redis", 130), ("worker", 20), ("nats", 5)]));
+        assert_eq!(used, cpu(&[("redis", 30), ("worker", 0), ("nats", 5)]));
+        assert_eq!(each(&used, 10.0)["redis"], 3000.0);
+    }
+
+    #[test]
+    fn the_clock_of_this_very_process_runs() {
+        let own = [Process { name: "own".to_owned(), pid: std::process::id(), tree: true }];
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_millis(60) {}
+        let used = cpu_of_own(&own);
+        assert!(used >= Duration::from_millis(20), "{used:?}");
+        assert!(peak(&own).is_ok_and(|peaks| peaks["own"] > 1 << 20));
+    }
+
+    fn cpu_of_own(own: &[Process]) -> Duration {
+        super::cpu(own).map(|used| used["own"]).unwrap_or_default()
+    }
 }

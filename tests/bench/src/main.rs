@@ -1,23 +1,39 @@
 //! Measures Runlatch beside what could be used in its place, all on one machine and in one run: `make bench`.
+//!
+//! A round makes each measurement once, the systems one after the other ([`sections`]); after the last round comes what takes long
+//! to prepare. Every sample goes into the [`book`]; what is compared is compared within a round ([`ratios`]), because the
+//! machine is not the same from one minute to the next. The load comes from this process ([`load`]), the floor and the plain
+//! INSERT are this program again ([`serve`]), Runlatch and its servers are as in production but for their addresses ([`stage`]).
 
 mod accounts;
+mod bench;
 mod book;
+mod fill;
 mod load;
 mod measure;
+mod plot;
+mod progress;
+mod ratios;
+mod report;
 mod sections;
 mod serve;
+mod sizing;
 mod stage;
+mod summary;
+mod table;
 
+use std::fs;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use local::Extra;
 
-use crate::book::Book;
-use crate::load::Requests;
-use crate::sections::side_by_side::{self, BODY, Times};
+use crate::bench::{Bench, Settings, Sizes};
+use crate::progress::Progress;
+use crate::sections::{burst, growth, memory, retries, scale, side_by_side};
 use crate::stage::Stage;
 
 #[global_allocator]
@@ -29,17 +45,29 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Sub>,
     /// How often each measurement is made.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
     /// Seconds that a measurement takes.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// Only the measurements whose names have this in them.
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Only the measurements or sections whose names have one of these in them, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Divides how many claims, rows, playbooks and waiting deliveries there are, to see that all works.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    divide: u64,
+    /// Measures peers too.
+    #[arg(long)]
+    peers: bool,
+    /// Folder for the report and the plots [default: bench/ beside the folder of this program].
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Environment variables for the gateways, as name=value.
     #[arg(long)]
     gateway_env: Vec<String>,
+    /// The same for the workers.
+    #[arg(long)]
+    worker_env: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -74,37 +102,53 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(arguments: &Arguments) -> Result<()> {
-    let set = |extra: Extra, variable: &String| match variable.split_once('=') {
-        Some((name, value)) => extra.env(name, value),
-        None => extra,
+    let out = arguments.out.clone().map_or_else(default_out, Ok)?;
+    fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
+    if arguments.peers {
+        bail!("there is no peer to measure yet");
+    }
+    let settings = Settings {
+        rounds: arguments.rounds.into(),
+        seconds: arguments.seconds,
+        only: arguments.only.clone(),
+        sizes: Sizes::divided(arguments.divide),
     };
-    let gateway = arguments.gateway_env.iter().fold(Extra::new(), set);
-    let mut stage = Stage::set(None, 16, (gateway, Extra::new())).await?;
-    let mut book = Book::default();
-    let mut requests = Requests::new(stage.secrets.clone(), 0, BODY, "plain")?;
-    let time = Duration::from_secs_f64(arguments.seconds);
-    for _ in 0..arguments.rounds {
-        side_by_side::round(&mut stage, &mut book, &mut requests, &Times { closed: time, open: time }, &arguments.only)
-            .await?;
+    let mut progress = Progress::new();
+    progress.part("starting the stack");
+    let stage = Stage::set(extra(&arguments.gateway_env)?, extra(&arguments.worker_env)?, None).await?;
+    let mut bench = Bench::new(stage, settings, progress)?;
+    measure(&mut bench).await?;
+    bench.progress.end();
+    report::write(&bench, &out.join("report.json")).await?;
+    plot::draw(&bench.book, &out)?;
+    summary::write(&bench)?;
+    writeln!(stdout(), "The report and the plots are in {}", out.display())?;
+    bench.stage.stack.shutdown().await
+}
+
+async fn measure(bench: &mut Bench) -> Result<()> {
+    for round in 0..bench.settings.rounds {
+        let of = format!("round {} of {}", round + 1, bench.settings.rounds);
+        bench.progress.part(&format!("{of}: side by side"));
+        side_by_side::round(bench, round).await?;
+        bench.progress.part(&format!("{of}: retries, burst, scale"));
+        retries::round(bench).await?;
+        burst::round(bench, round).await?;
+        scale::round(bench, round).await?;
     }
-    for (name, samples) in book.all() {
-        for sample in samples {
-            let cpu: String = sample
-                .cpu_us
-                .iter()
-                .filter(|(_, us)| **us >= 0.1)
-                .map(|(name, us)| format!(" {name} {us:.1}"))
-                .collect();
-            let ms: String = ["p50", "p99", "p99.9", "max"]
-                .iter()
-                .filter_map(|p| Some(format!(" {p} {:.2}", sample.latency_ms.get(p)?)))
-                .collect();
-            println!(
-                "{name:22} {:9.0}/s {:9.0}{ms} |{cpu}",
-                sample.per_second,
-                sample.runs_per_second.unwrap_or_default()
-            );
-        }
-    }
-    stage.stack.shutdown().await
+    growth::run(bench).await?;
+    memory::run(bench).await
+}
+
+/// `target/bench` where this is `target/release/runlatch-bench`.
+fn default_out() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own.ancestors().nth(2).context("a program in a folder")?.join("bench"))
+}
+
+fn extra(variables: &[String]) -> Result<Extra> {
+    variables.iter().try_fold(Extra::new(), |extra, variable| {
+        let (name, value) = variable.split_once('=').with_context(|| format!("{variable}: not name=value"))?;
+        Ok(extra.env(name, value))
+    })
 }

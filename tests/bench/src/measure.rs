@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
@@ -32,8 +32,13 @@ impl Load {
     }
 
     /// So many a second.
-    pub(crate) fn open(servers: Vec<SocketAddr>, rate: f64, time: Duration) -> Self {
-        Self { pace: Pace::Open(rate), ..Self::closed(servers, 128, time) }
+    pub(crate) fn open(servers: Vec<SocketAddr>, rate: u32, time: Duration) -> Self {
+        Self { pace: Pace::Open(f64::from(rate)), ..Self::closed(servers, 128, time) }
+    }
+
+    /// So many altogether, from so many connections.
+    pub(crate) fn count(servers: Vec<SocketAddr>, connections: usize, count: u64) -> Self {
+        Self { until: Until::Count(count), ..Self::closed(servers, connections, Duration::ZERO) }
     }
 
     pub(crate) fn counting_runs(self) -> Self {
@@ -59,22 +64,28 @@ pub(crate) fn measure(stage: &Stage, load: &Load, requests: &mut Requests) -> Re
     };
     // The runtime has other threads for the stack, and nothing else to do meanwhile.
     let done = block_in_place(|| {
-        load::drive(&plan, requests, |edge: Edge| {
-            let created = if load.runs { Handle::current().block_on(stage.created()).unwrap_or_default() } else { 0 };
-            readings.push((edge, accounts::cpu(&processes), created));
+        load::drive(&plan, requests, |_: Edge| {
+            let created = if load.runs { Handle::current().block_on(stage.created()) } else { Ok(0) };
+            readings.push((accounts::cpu(&processes), created));
         })
     })?;
     let peak_bytes = accounts::peak(&processes)?;
-    let [(_, before, created_before), (_, after, created_after)] =
-        <[_; 2]>::try_from(readings).map_err(|_| anyhow::anyhow!("a load begins and ends once"))?;
+    let [(before, created_before), (after, created_after)] =
+        <[_; 2]>::try_from(readings).map_err(|_| anyhow!("a load begins and ends once"))?;
     let used = accounts::between(&before?, &after?);
-    let cpu_us = used.into_iter().map(|(name, used)| (name, used.as_secs_f64() * 1e6 / done.answers as f64)).collect();
-    let runs = (created_after - created_before) as f64 / done.time.as_secs_f64();
+    let mut cpu_us = accounts::each(&used, done.answers as f64);
+    let runs = (created_after? - created_before?) as f64;
+    if runs > 0.0 {
+        // Theirs is the cost of what they did. Were they behind, a share of the answers would flatter them.
+        let of_runs = accounts::each(&used, runs);
+        cpu_us.extend(of_runs.into_iter().filter(|(name, _)| ["worker", "postgres"].contains(&name.as_str())));
+    }
     Ok(Sample {
         per_second: done.rate(),
-        runs_per_second: load.runs.then_some(runs),
+        runs_per_second: load.runs.then(|| runs / done.time.as_secs_f64()),
         latency_ms: milliseconds(&done.latency),
         cpu_us,
         peak_bytes,
+        ..Sample::default()
     })
 }

@@ -58,7 +58,7 @@ impl Chaos<'_> {
         let answer = self.client.send(self.book, &canary, gateway, Duration::from_secs(10)).await;
         let drill::Answer::Accepted { run, deferred: false, .. } = answer else { return false };
         let mut command = redis::cmd("GET");
-        command.arg(Claim::redis_key(proto::RunId(run)));
+        command.arg(&Claim::redis_key(proto::RunId(run))[..]);
         // It may have died since.
         let Ok(value) = self.world.try_redis::<Option<Vec<u8>>>(&command).await else { return false };
         let claim = value.map(|value| Claim::decode(&value).expect("a claim"));

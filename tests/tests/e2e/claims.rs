@@ -165,7 +165,7 @@ async fn redis_decides_nothing_alone() {
     // Nor is it overwritten. Marks are written in order: after the next one, this one would have been.
     let next = world.send(deploy.delivery("next")).await.created();
     world.marked(next.run).await;
-    let claim: Vec<u8> = world.redis(redis::cmd("GET").arg(Claim::redis_key(RunId(created.run)))).await;
+    let claim: Vec<u8> = world.redis(redis::cmd("GET").arg(&Claim::redis_key(RunId(created.run))[..])).await;
     assert_eq!(claim, b"\x02 of a later version");
     world.settled().await;
 
@@ -192,7 +192,7 @@ async fn a_claim_lives_as_long_as_its_window() {
     let claim = world.marked(created.run).await;
     assert_eq!(claim.playbook, PlaybookId(world.playbook_id("deploy").await.0));
     // Marking has kept it.
-    let life: i64 = world.redis(redis::cmd("TTL").arg(Claim::redis_key(RunId(created.run)))).await;
+    let life: i64 = world.redis(redis::cmd("TTL").arg(&Claim::redis_key(RunId(created.run))[..])).await;
     assert!((90..=100).contains(&life), "{life}");
     assert_ne!(Uuid::nil(), created.run);
     world.end().await;

@@ -61,7 +61,7 @@ async fn a_gateway_dies() {
         dead(&world, "gateway-1").await;
 
         // It has left a claim that promises nothing, so the retry publishes again.
-        let claim: Option<Vec<u8>> = world.redis(redis::cmd("GET").arg(redis_key(&world, &key).await)).await;
+        let claim: Option<Vec<u8>> = world.redis(redis::cmd("GET").arg(&redis_key(&world, &key).await[..])).await;
         assert_eq!(Claim::decode(&claim.expect("a claim")).expect("a claim").state, Claimed::Claimed, "{point}");
         let retried = world.send(deploy.delivery(&key).gateway(1)).await.replayed();
         if let Ok(answer) = answer {

@@ -75,22 +75,68 @@ impl Connection {
 
     fn is_complete(&self, expect: u16) -> Result<bool> {
         let input = &self.input[..self.filled];
+        let Some(Answer { status, length }) = Answer::read(input)? else { return Ok(false) };
+        ensure!(length <= ANSWER, "an answer of {length} bytes");
+        if status != expect {
+            bail!("not answered {expect}: {}", String::from_utf8_lossy(input));
+        }
+        ensure!(self.filled <= length, "more was answered than was asked");
+        Ok(self.filled == length)
+    }
+}
+
+/// What the head of an answer says.
+#[derive(PartialEq, Eq, Debug)]
+struct Answer {
+    status: u16,
+    /// Of head and body.
+    length: usize,
+}
+
+impl Answer {
+    /// None before the head is complete.
+    fn read(input: &[u8]) -> Result<Option<Self>> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut answer = httparse::Response::new(&mut headers);
-        let httparse::Status::Complete(head) = answer.parse(input)? else { return Ok(false) };
+        let httparse::Status::Complete(head) = answer.parse(input)? else { return Ok(None) };
         let length = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
         let length: usize = match length {
             Some(header) => std::str::from_utf8(header.value)?.parse()?,
-            None => 0,
+            // Chunks would need more of a parser, and nobody here sends them.
+            None => bail!("an answer without a length: {}", String::from_utf8_lossy(input)),
         };
-        ensure!(head + length <= ANSWER, "an answer of {} bytes", head + length);
-        if self.filled < head + length {
-            return Ok(false);
+        Ok(answer.code.map(|status| Self { status, length: head + length }))
+    }
+}
+
+/// Asks once and returns the status, on a connection of its own. Blocks.
+pub(crate) fn ask(server: SocketAddr, request: &[u8]) -> Result<u16> {
+    let mut stream = std::net::TcpStream::connect(server).with_context(|| format!("connecting to {server}"))?;
+    stream.write_all(request)?;
+    let (mut input, mut filled) = ([0; ANSWER], 0);
+    loop {
+        match stream.read(&mut input[filled..])? {
+            0 => bail!("no answer"),
+            count => filled += count,
         }
-        ensure!(self.filled == head + length, "more was answered than was asked");
-        if answer.code != Some(expect) {
-            bail!("not answered {expect}: {}", String::from_utf8_lossy(input));
+        if let Some(answer) = Answer::read(&input[..filled])? {
+            return Ok(answer.status);
         }
-        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_as_long_as_its_head_says() -> Result<()> {
+        let head = "HTTP/1.1 202 Accepted\r\nDate: today\r\nContent-Length: 2\r\n\r\n";
+        let answer = Some(Answer { status: 202, length: head.len() + 2 });
+        assert_eq!(Answer::read(head.as_bytes())?, answer);
+        assert_eq!(Answer::read(format!("{head}{{}}").as_bytes())?, answer);
+        assert_eq!(Answer::read(&head.as_bytes()[..head.len() - 1])?, None);
+        assert!(Answer::read(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        Ok(())
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+pub(crate) use self::connection::ask;
 pub(crate) use self::drive::drive;
-pub(crate) use self::requests::{Requests, Secrets};
+pub(crate) use self::requests::{Requests, Secrets, unknown, wrong};
 
 /// When deliveries are sent.
 #[derive(Clone, Copy, Debug)]

@@ -60,7 +60,7 @@ impl Requests {
         })
     }
 
-    /// The same deliveries again, and again after `count` of them.
+    /// Those from `first` on, and again from there after `count` of them.
     pub(crate) fn again(mut self, first: u64, count: u64) -> Self {
         (self.first, self.next, self.count) = (first, first, count);
         self
@@ -85,12 +85,82 @@ impl Requests {
         }
         out[self.key..][..DIGITS].copy_from_slice(&digits);
         out[self.event..][..DIGITS].copy_from_slice(&digits);
-        if self.playbooks.len() > 1 {
-            // Spread, or neighbours in time would be neighbours in the catalog.
-            let (path, secret) =
-                &self.playbooks[(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % self.playbooks.len() as u64) as usize];
-            out[self.path..][..path.len()].copy_from_slice(path.as_bytes());
-            out[self.secret..][..secret.len()].copy_from_slice(secret.as_bytes());
+        // Spread, or neighbours in time would be neighbours in the catalog. The product's high half: its low digits would
+        // repeat within as many numbers as a power of two has in common with the playbooks.
+        let spread = u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)) * self.playbooks.len() as u128;
+        let (path, secret) = &self.playbooks[(spread >> 64) as usize];
+        out[self.path..][..path.len()].copy_from_slice(path.as_bytes());
+        out[self.secret..][..secret.len()].copy_from_slice(secret.as_bytes());
+    }
+}
+
+/// The same with the secret's last character changed: nobody's.
+pub(crate) fn wrong(playbooks: &Secrets) -> Secrets {
+    let other =
+        |secret: &str| format!("{}{}", &secret[..secret.len() - 1], if secret.ends_with('0') { '1' } else { '0' });
+    Arc::new(playbooks.iter().map(|(path, secret)| (path.clone(), other(secret))).collect())
+}
+
+/// The same with the path's last character changed to one that no playbook ends with.
+pub(crate) fn unknown(playbooks: &Secrets) -> Secrets {
+    Arc::new(playbooks.iter().map(|(path, secret)| (format!("{}x", &path[..path.len() - 1]), secret.clone())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn playbooks() -> Secrets {
+        Arc::new((0..10).map(|index| (format!("/playbooks/{index}"), format!("secret-of-{index}"))).collect())
+    }
+
+    fn next(requests: &mut Requests, out: &mut Vec<u8>) -> String {
+        requests.write(out);
+        String::from_utf8(out.clone()).expect("text")
+    }
+
+    #[test]
+    fn a_request_is_whole_whatever_was_in_its_buffer_before() -> Result<()> {
+        let mut requests = Requests::new(playbooks(), 0xABC, 450, "plain")?;
+        let (mut out, mut paths) = (Vec::new(), HashSet::new());
+        for number in 0xABC..0xABC + 100_u32 {
+            let text = next(&mut requests, &mut out);
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            let digits = format!("{number:016x}");
+            assert!(head.contains(&format!("X-Idempotency-Key: evt_{digits}\r\n")), "{head}");
+            assert!(head.ends_with("Content-Length: 450") && body.len() == 450, "{head}");
+            let body: serde_json::Value = serde_json::from_str(body)?;
+            assert_eq!(body["id"], digits.as_str());
+            let playbook = &head["POST /playbooks/".len()..][..1];
+            assert!(head.contains(&format!("X-Webhook-Secret: secret-of-{playbook}\r\n")), "{head}");
+            paths.insert(playbook.to_owned());
+        }
+        assert_eq!(paths.len(), 10);
+        Ok(())
+    }
+
+    #[test]
+    fn again_is_the_same_and_another_kind_is_not() -> Result<()> {
+        let mut out = Vec::new();
+        let mut first = Requests::new(playbooks(), 0, 450, "plain")?;
+        let sent: Vec<_> = (0..7).map(|_| next(&mut first, &mut out)).collect();
+        let mut again = first.clone().again(2, 3);
+        for text in [&sent[2], &sent[3], &sent[4], &sent[2]] {
+            assert_eq!(&next(&mut again, &mut out), text);
+        }
+        let mut other = Requests::new(playbooks(), 2, 450, "other")?;
+        let other = next(&mut other, &mut out);
+        assert!(other != sent[2] && other.replace("other", "plain") == sent[2]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_secret_and_an_unknown_path_are_as_long_as_the_right_ones() {
+        for ((right, wrong), unknown) in playbooks().iter().zip(&*wrong(&playbooks())).zip(&*unknown(&playbooks())) {
+            assert!(wrong.0 == right.0 && wrong.1 != right.1 && wrong.1.len() == right.1.len());
+            assert!(unknown.1 == right.1 && unknown.0 != right.0 && unknown.0.len() == right.0.len());
         }
     }
 }

@@ -1,142 +1,128 @@
 //! The floor, the alternative, the gateway and the whole pipeline, one after the other in each round; and the backlog that
-//! this leaves, drained by the workers and copied into another table.
+//! the gateway alone leaves, drained by the worker and copied into another table.
 
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
 use anyhow::Result;
-use futures_util::{SinkExt, TryStreamExt};
-use tokio::time::sleep;
 
-use crate::accounts;
-use crate::book::{Book, Sample};
-use crate::load::Requests;
-use crate::measure::{Load, measure};
-use crate::stage::Stage;
+use super::drain::{copy, drain};
+use crate::bench::Bench;
+use crate::measure::Load;
 
 /// Connections with a delivery in flight each.
 pub(crate) const CONNECTIONS: [usize; 4] = [1, 8, 64, 256];
 /// Deliveries a second.
 pub(crate) const RATES: [u32; 3] = [1000, 5000, 10_000];
-/// Bytes of a body.
-pub(crate) const BODY: usize = 450;
 
-pub(crate) struct Times {
-    pub(crate) closed: Duration,
-    pub(crate) open: Duration,
+/// Whom the deliveries are sent to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum System {
+    Floor,
+    Insert,
+    /// The gateway with a worker.
+    Pipeline,
+    /// The gateway alone.
+    Gateway,
+    /// A peer, where there is one.
+    Restate,
 }
 
-/// One round, of those measurements whose names have `only` in them.
-pub(crate) async fn round(
-    stage: &mut Stage,
-    book: &mut Book,
-    requests: &mut Requests,
-    times: &Times,
-    only: &str,
-) -> Result<()> {
-    stage.clear().await?;
-    let wanted = |name: &str| name.contains(only);
-    for (system, server) in [("floor", stage.floor.address), ("insert", stage.insert.address)] {
-        for connections in CONNECTIONS {
-            let load = Load::closed(vec![server], connections, times.closed);
-            let name = format!("{system}.closed.{connections}");
-            if wanted(&name) {
-                book.note(&name, measure(stage, &load, requests)?);
+impl System {
+    /// So that what is compared is not far apart, and nobody is always first.
+    const ORDER: [Self; 5] = [Self::Floor, Self::Insert, Self::Gateway, Self::Pipeline, Self::Restate];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Insert => "insert",
+            Self::Pipeline => "pipeline",
+            Self::Gateway => "gateway",
+            Self::Restate => "restate",
+        }
+    }
+
+    /// What is measured of it.
+    fn loads(self, bench: &Bench, servers: &[SocketAddr]) -> Vec<(String, Load)> {
+        let closed = CONNECTIONS.map(|connections| {
+            let load = Load::closed(servers.to_vec(), connections, bench.time());
+            (format!("{}.closed.{connections}", self.name()), load)
+        });
+        let open = RATES.map(|rate| {
+            let load = Load::open(servers.to_vec(), rate, bench.time());
+            (format!("{}.open.{rate}", self.name()), load)
+        });
+        closed.into_iter().chain(open).filter(|(name, _)| bench.wants(name)).collect()
+    }
+}
+
+/// One round.
+pub(crate) async fn round(bench: &mut Bench, round: usize) -> Result<()> {
+    let mut order = System::ORDER;
+    order.rotate_left(round % System::ORDER.len());
+    for system in order {
+        let servers = match system {
+            System::Floor => vec![bench.stage.floor.address],
+            System::Insert => vec![bench.stage.insert.address],
+            System::Pipeline | System::Gateway => bench.stage.gateways(),
+            System::Restate => bench.stage.peer.iter().map(|peer| peer.address).collect(),
+        };
+        if servers.is_empty() {
+            continue;
+        }
+        let loads = system.loads(bench, &servers);
+        match system {
+            System::Gateway => gateway(bench, &loads).await?,
+            _ if loads.is_empty() => {}
+            System::Floor | System::Insert => {
+                bench.stage.clear().await?;
+                loads.iter().try_for_each(|(name, load)| bench.measure(name, load))?;
             }
-        }
-        for rate in RATES {
-            let load = Load::open(vec![server], f64::from(rate), times.open);
-            let name = format!("{system}.open.{rate}");
-            if wanted(&name) {
-                book.note(&name, measure(stage, &load, requests)?);
+            System::Pipeline => {
+                bench.stage.clear().await?;
+                for (name, load) in loads {
+                    bench.pipeline(&name, load).await?;
+                }
             }
+            System::Restate => peer(bench, &loads)?,
         }
     }
-    let first = requests.next();
-    for connections in CONNECTIONS {
-        let load = Load::closed(stage.gateways(), connections, times.closed).counting_runs();
-        let name = format!("pipeline.closed.{connections}");
-        if wanted(&name) {
-            book.note(&name, measure(stage, &load, requests)?);
-        }
-        stage.settled(requests.next() - first).await?;
-    }
-    for rate in RATES {
-        let load = Load::open(stage.gateways(), f64::from(rate), times.open).counting_runs();
-        let name = format!("pipeline.open.{rate}");
-        if wanted(&name) {
-            book.note(&name, measure(stage, &load, requests)?);
-        }
-    }
-    stage.settled(requests.next() - first).await?;
-    stage.stop_workers().await?;
-    stage.clear().await?;
-    let first = requests.next();
-    for connections in CONNECTIONS {
-        let load = Load::closed(stage.gateways(), connections, times.closed);
-        let name = format!("gateway.closed.{connections}");
-        if wanted(&name) {
-            book.note(&name, measure(stage, &load, requests)?);
-        }
-    }
-    for rate in RATES {
-        let load = Load::open(stage.gateways(), f64::from(rate), times.open);
-        let name = format!("gateway.open.{rate}");
-        if wanted(&name) {
-            book.note(&name, measure(stage, &load, requests)?);
-        }
-    }
-    if requests.next() == first {
-        return stage.start_workers().await;
-    }
-    book.note("drain", drain(stage, requests.next() - first).await?);
-    book.note("copy", copy(stage).await?);
     Ok(())
 }
 
-/// Lets the workers drain what waits, and times it from the first rows to the last.
-pub(crate) async fn drain(stage: &Stage, waiting: u64) -> Result<Sample> {
-    let before = stage.created().await?;
-    stage.start_workers().await?;
-    let processes = stage.processes();
-    accounts::forget_peaks(&processes);
-    let mut began = None;
-    loop {
-        let created = stage.created().await? - before;
-        let now = Instant::now();
-        match began {
-            None if created > 0 => began = Some((now, created, accounts::cpu(&processes)?)),
-            Some((since, first, cpu)) if created >= waiting => {
-                let rows = (created - first) as f64;
-                let used = accounts::between(&cpu, &accounts::cpu(&processes)?);
-                return Ok(Sample {
-                    per_second: rows / (now - since).as_secs_f64(),
-                    cpu_us: used.into_iter().map(|(name, used)| (name, used.as_secs_f64() * 1e6 / rows)).collect(),
-                    peak_bytes: accounts::peak(&processes)?,
-                    ..Sample::default()
-                });
-            }
-            other => began = other,
-        }
-        sleep(Duration::from_millis(5)).await;
+/// With nobody to take what it puts into the queue; and then with somebody.
+async fn gateway(bench: &mut Bench, loads: &[(String, Load)]) -> Result<()> {
+    // Something has to wait if a backlog is to be drained.
+    let filling = [("backlog".to_owned(), bench.closed(64))];
+    let loads = if loads.is_empty() && bench.wants_any(["drain", "copy"]) { &filling } else { loads };
+    if loads.is_empty() {
+        return Ok(());
     }
+    bench.stage.stop_workers().await?;
+    bench.stage.clear().await?;
+    let first = bench.requests.next();
+    for (name, load) in loads {
+        bench.progress.step(name);
+        let sample = crate::measure::measure(&bench.stage, load, &mut bench.requests)?;
+        bench.note(name, sample);
+    }
+    bench.progress.step("drain");
+    let sample = drain(&bench.stage, bench.requests.next() - first).await?;
+    bench.note("drain", sample);
+    if bench.wants("copy") {
+        bench.progress.step("copy");
+        let sample = copy(&bench.stage).await?;
+        bench.note("copy", sample);
+    }
+    Ok(())
 }
 
-/// What the drain has made, once more, by one COPY.
-async fn copy(stage: &Stage) -> Result<Sample> {
-    let rows = stage.database.copy_out("COPY runs TO STDOUT BINARY").await?.try_collect::<Vec<_>>().await?;
-    let processes = stage.processes();
-    let (before, began) = (accounts::cpu(&processes)?, Instant::now());
-    let mut sink = Box::pin(stage.database.copy_in("COPY copied FROM STDIN BINARY").await?);
-    for row in rows {
-        sink.feed(row).await?;
+fn peer(bench: &mut Bench, loads: &[(String, Load)]) -> Result<()> {
+    let Some(peer) = &bench.stage.peer else { return Ok(()) };
+    let mut requests = peer.requests.clone();
+    let done = loads.iter().try_for_each(|(name, load)| bench.measure_with(name, load, &mut requests));
+    if let Some(peer) = &mut bench.stage.peer {
+        // A key is sent once.
+        peer.requests = requests;
     }
-    let count = sink.as_mut().finish().await? as f64;
-    let took = began.elapsed();
-    let used = accounts::between(&before, &accounts::cpu(&processes)?);
-    anyhow::ensure!(count > 0.0, "nothing was copied");
-    Ok(Sample {
-        per_second: count / took.as_secs_f64(),
-        cpu_us: used.into_iter().map(|(name, used)| (name, used.as_secs_f64() * 1e6 / count)).collect(),
-        ..Sample::default()
-    })
+    done
 }

@@ -53,7 +53,7 @@ async fn claim(world: &World, deploy: &Playbook) {
     world.stack.wire_of(Role::Gateway, Server::Redis).lose_answer(Claim::redis_key(run));
     let first = world.send(deploy.delivery("claim")).await.created();
     assert!(first.deferred && first.run == run.0);
-    let held: Vec<u8> = world.redis(redis::cmd("GET").arg(Claim::redis_key(run))).await;
+    let held: Vec<u8> = world.redis(redis::cmd("GET").arg(&Claim::redis_key(run)[..])).await;
     assert_eq!(Claim::decode(&held).expect("a claim").state, State::Claimed, "it has arrived, and nobody marks it");
 
     // Before a retry could be deferred too, and have a time of its own.

@@ -1,0 +1,56 @@
+//! How fast what waits becomes rows, and how fast rows can become rows.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use futures_util::{SinkExt, TryStreamExt};
+use tokio::time::sleep;
+
+use crate::accounts;
+use crate::book::Sample;
+use crate::stage::Stage;
+
+/// Starts the worker, lets it drain what waits, and times it from the first rows to the last.
+pub(crate) async fn drain(stage: &Stage, waiting: u64) -> Result<Sample> {
+    let before = stage.created().await?;
+    accounts::forget_peaks(&stage.processes());
+    stage.start_worker().await?;
+    let processes = stage.processes();
+    let mut began = None;
+    loop {
+        let created = stage.created().await? - before;
+        let now = Instant::now();
+        match began {
+            None if created > 0 => began = Some((now, created, accounts::cpu(&processes)?)),
+            Some((since, first, cpu)) if created >= waiting => {
+                let rows = (created - first) as f64;
+                let used = accounts::between(&cpu, &accounts::cpu(&processes)?);
+                return Ok(Sample {
+                    per_second: rows / (now - since).as_secs_f64(),
+                    cpu_us: accounts::each(&used, rows),
+                    peak_bytes: accounts::peak(&processes)?,
+                    ..Sample::default()
+                });
+            }
+            other => began = other,
+        }
+        // Short against the whole, and long enough not to be seen in Postgres' account.
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What the drain has made, once more, by one COPY.
+pub(crate) async fn copy(stage: &Stage) -> Result<Sample> {
+    let rows = stage.database.copy_out("COPY runs TO STDOUT BINARY").await?.try_collect::<Vec<_>>().await?;
+    let processes = stage.processes();
+    let (before, began) = (accounts::cpu(&processes)?, Instant::now());
+    let mut sink = Box::pin(stage.database.copy_in("COPY copied FROM STDIN BINARY").await?);
+    for row in rows {
+        sink.feed(row).await?;
+    }
+    let count = sink.as_mut().finish().await? as f64;
+    let took = began.elapsed();
+    let used = accounts::between(&before, &accounts::cpu(&processes)?);
+    ensure!(count > 0.0, "nothing was copied");
+    Ok(Sample { per_second: count / took.as_secs_f64(), cpu_us: accounts::each(&used, count), ..Sample::default() })
+}
