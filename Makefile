@@ -6,13 +6,13 @@ LOCAL := $(TARGET)/release/runlatch-local
 TESTED := --workspace --features kill-points
 
 .DEFAULT_GOAL := help
-.PHONY: help run up status down test model soak lint fuzz timing
+.PHONY: help run up status down test model soak bench bench-peers lint fuzz timing
 # `make -j` must not run two of these at once, and Cargo schedules its own jobs.
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start everything, show a delivery become a run, and stay until Ctrl-C
 	@$(build)
@@ -45,6 +45,14 @@ soak: ## Chaos with new seeds, round after round [MINUTES=n], or one round again
 	@cargo build --release -p runlatch-tests --example soak $(if $(wildcard $(TARGET)/release/examples/soak),--quiet)
 	@MINUTES='$(MINUTES)' SEED='$(SEED)' SIZE='$(SIZE)' exec $(TARGET)/release/examples/soak
 
+bench: ## Measure beside what could be used instead [ROUNDS=n ONLY=names]; report and plots in target/bench
+	@$(build)
+	@exec $(TARGET)/release/runlatch-bench $(BENCH)
+
+bench-peers: ## The same, with Restate from npm in the same run
+	@$(build)
+	@exec $(TARGET)/release/runlatch-bench --peers $(BENCH)
+
 lint: ## Format, clippy and documentation without a warning; cargo-deny where it is installed
 	cargo fmt --all --check
 	cargo clippy $(TESTED) --all-targets -- -D warnings
@@ -66,6 +74,8 @@ fuzz: ## Throw bytes at every parser [MINUTES=n PARSER=request|envelope|claim|ca
 timing: ## Does the time to refuse a wrong secret tell how much of it was right? [ROUNDS=100000]; wants a quiet machine
 	@$(build)
 	@cargo run --release --quiet -p runlatch-tests --example timing -- $(ROUNDS)
+
+BENCH = --rounds '$(or $(ROUNDS),5)' $(if $(ONLY),--only '$(ONLY)')
 
 # Cargo shows what it does only where that takes long: the first time.
 define build

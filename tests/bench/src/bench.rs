@@ -1,5 +1,6 @@
 //! One run of the benchmark: what every measurement is made with.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -58,15 +59,17 @@ pub(crate) struct Bench {
     pub(crate) stage: Stage,
     pub(crate) book: Book,
     pub(crate) settings: Settings,
+    /// Where Restate is installed, where it is to be measured.
+    pub(crate) restate: Option<PathBuf>,
     pub(crate) progress: Progress,
     /// The usual deliveries: every one new.
     pub(crate) requests: Requests,
 }
 
 impl Bench {
-    pub(crate) fn new(stage: Stage, settings: Settings, progress: Progress) -> Result<Self> {
+    pub(crate) fn new(stage: Stage, settings: Settings, restate: Option<PathBuf>, progress: Progress) -> Result<Self> {
         let requests = Requests::new(stage.secrets.clone(), 0, BODY, "plain")?;
-        Ok(Self { stage, book: Book::default(), settings, progress, requests })
+        Ok(Self { stage, book: Book::default(), settings, restate, progress, requests })
     }
 
     pub(crate) fn time(&self) -> Duration {

@@ -11,6 +11,7 @@ mod book;
 mod fill;
 mod load;
 mod measure;
+mod peers;
 mod plot;
 mod progress;
 mod ratios;
@@ -27,7 +28,7 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use local::Extra;
 
@@ -56,7 +57,7 @@ struct Arguments {
     /// Divides how many claims, rows, playbooks and waiting deliveries there are, to see that all works.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     divide: u64,
-    /// Measures peers too.
+    /// Measures Restate too, which npm is to install.
     #[arg(long)]
     peers: bool,
     /// Folder for the report and the plots [default: bench/ beside the folder of this program].
@@ -104,9 +105,6 @@ fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<()> {
     let out = arguments.out.clone().map_or_else(default_out, Ok)?;
     fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
-    if arguments.peers {
-        bail!("there is no peer to measure yet");
-    }
     let settings = Settings {
         rounds: arguments.rounds.into(),
         seconds: arguments.seconds,
@@ -114,9 +112,11 @@ async fn run(arguments: &Arguments) -> Result<()> {
         sizes: Sizes::divided(arguments.divide),
     };
     let mut progress = Progress::new();
+    progress.part("installing peers");
+    let restate = arguments.peers.then(peers::Restate::install).transpose()?;
     progress.part("starting the stack");
-    let stage = Stage::set(extra(&arguments.gateway_env)?, extra(&arguments.worker_env)?, None).await?;
-    let mut bench = Bench::new(stage, settings, progress)?;
+    let stage = Stage::set(extra(&arguments.gateway_env)?, extra(&arguments.worker_env)?).await?;
+    let mut bench = Bench::new(stage, settings, restate, progress)?;
     measure(&mut bench).await?;
     bench.progress.end();
     report::write(&bench, &out.join("report.json")).await?;

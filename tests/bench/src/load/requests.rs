@@ -34,6 +34,18 @@ impl Requests {
             playbooks.iter().all(|other| (other.0.len(), other.1.len()) == (path.len(), secret.len())),
             "paths or secrets of different lengths"
         );
+        let key = format!("X-Webhook-Secret: {secret}\r\nX-Idempotency-Key");
+        Self::with(playbooks.clone(), &key, first, bytes, kind)
+    }
+
+    /// The same deliveries to Restate, which has a header of another name for the key and none for a secret.
+    pub(crate) fn to_restate(path: &str, first: u64, bytes: usize) -> Result<Self> {
+        Self::with(Arc::new(vec![(path.to_owned(), String::new())]), "Idempotency-Key", first, bytes, "plain")
+    }
+
+    /// `key` is the header of that, after those before it.
+    fn with(playbooks: Secrets, key: &str, first: u64, bytes: usize, kind: &str) -> Result<Self> {
+        let path = &playbooks[0].0;
         let zeros = "0".repeat(DIGITS);
         let begin = format!(
             r#"{{"event":"order.created","id":"{zeros}","kind":"{kind}","created":"2026-11-25T12:00:00Z","customer":{{"name":"Ada Lovelace","email":"ada@example.com","tags":["new","priority"]}},"total":{{"amount":129.5,"currency":"EUR"}},"note":""#
@@ -42,15 +54,15 @@ impl Requests {
         let body =
             format!("{begin}{}\"}}", "lorem ipsum ".chars().cycle().take(bytes - begin.len() - 2).collect::<String>());
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nX-Webhook-Secret: {secret}\r\n\
-             X-Idempotency-Key: evt_{zeros}\r\nContent-Length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+             {key}: evt_{zeros}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         let find = |part: &str| head.find(part).map(|at| at + part.len()).unwrap_or_default();
         Ok(Self {
             path: find("POST "),
             secret: find("X-Webhook-Secret: "),
-            key: find("X-Idempotency-Key: evt_"),
+            key: find("Idempotency-Key: evt_"),
             event: head.len() + body.find(&zeros).unwrap_or_default(),
             template: [head, body].concat().into_bytes(),
             playbooks,
@@ -75,10 +87,8 @@ impl Requests {
     pub(crate) fn write(&mut self, out: &mut Vec<u8>) {
         let number = self.next;
         self.next = if number + 1 - self.first == self.count { self.first } else { number + 1 };
-        if out.len() != self.template.len() {
-            out.clear();
-            out.extend_from_slice(&self.template);
-        }
+        out.clear();
+        out.extend_from_slice(&self.template);
         let mut digits = [0; DIGITS];
         for (index, digit) in digits.iter_mut().enumerate() {
             *digit = b"0123456789abcdef"[(number >> (4 * (DIGITS - 1 - index))) as usize & 15];

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::drain::{copy, drain};
 use crate::bench::Bench;
 use crate::measure::Load;
+use crate::peers;
 
 /// Connections with a delivery in flight each.
 pub(crate) const CONNECTIONS: [usize; 4] = [1, 8, 64, 256];
@@ -23,13 +24,11 @@ enum System {
     Pipeline,
     /// The gateway alone.
     Gateway,
-    /// A peer, where there is one.
-    Restate,
 }
 
 impl System {
     /// So that what is compared is not far apart, and nobody is always first.
-    const ORDER: [Self; 5] = [Self::Floor, Self::Insert, Self::Gateway, Self::Pipeline, Self::Restate];
+    const ORDER: [Self; 4] = [Self::Floor, Self::Insert, Self::Gateway, Self::Pipeline];
 
     fn name(self) -> &'static str {
         match self {
@@ -37,7 +36,6 @@ impl System {
             Self::Insert => "insert",
             Self::Pipeline => "pipeline",
             Self::Gateway => "gateway",
-            Self::Restate => "restate",
         }
     }
 
@@ -64,11 +62,7 @@ pub(crate) async fn round(bench: &mut Bench, round: usize) -> Result<()> {
             System::Floor => vec![bench.stage.floor.address],
             System::Insert => vec![bench.stage.insert.address],
             System::Pipeline | System::Gateway => bench.stage.gateways(),
-            System::Restate => bench.stage.peer.iter().map(|peer| peer.address).collect(),
         };
-        if servers.is_empty() {
-            continue;
-        }
         let loads = system.loads(bench, &servers);
         match system {
             System::Gateway => gateway(bench, &loads).await?,
@@ -83,10 +77,9 @@ pub(crate) async fn round(bench: &mut Bench, round: usize) -> Result<()> {
                     bench.pipeline(&name, load).await?;
                 }
             }
-            System::Restate => peer(bench, &loads)?,
         }
     }
-    Ok(())
+    peers::round(bench).await
 }
 
 /// With nobody to take what it puts into the queue; and then with somebody.
@@ -114,15 +107,4 @@ async fn gateway(bench: &mut Bench, loads: &[(String, Load)]) -> Result<()> {
         bench.note("copy", sample);
     }
     Ok(())
-}
-
-fn peer(bench: &mut Bench, loads: &[(String, Load)]) -> Result<()> {
-    let Some(peer) = &bench.stage.peer else { return Ok(()) };
-    let mut requests = peer.requests.clone();
-    let done = loads.iter().try_for_each(|(name, load)| bench.measure_with(name, load, &mut requests));
-    if let Some(peer) = &mut bench.stage.peer {
-        // A key is sent once.
-        peer.requests = requests;
-    }
-    done
 }

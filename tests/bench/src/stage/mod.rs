@@ -3,7 +3,6 @@
 mod fleet;
 mod machine;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
 use crate::accounts::Process;
-use crate::load::{Requests, Secrets};
+use crate::load::Secrets;
+use crate::peers::Restate;
 use crate::serve::{self, Server};
 
 /// A playbook for each of so many. All names are as long as those of [`crate::fill::playbooks`], so that requests to both are.
@@ -47,22 +47,14 @@ pub(crate) struct Stage {
     pub(crate) redis: redis::aio::MultiplexedConnection,
     pub(crate) floor: Server,
     pub(crate) insert: Server,
-    pub(crate) peer: Option<Peer>,
+    /// Somebody else's product that takes the same load, while it does.
+    pub(crate) peer: Option<Restate>,
     pub(crate) secrets: Secrets,
-}
-
-/// Somebody else's product that takes the same load.
-pub(crate) struct Peer {
-    pub(crate) address: SocketAddr,
-    /// What it is sent.
-    pub(crate) requests: Requests,
-    /// What its use is counted by.
-    pub(crate) processes: Vec<Process>,
 }
 
 impl Stage {
     /// Starts it all, a gateway and a worker at first.
-    pub(crate) async fn set(gateway: Extra, worker: Extra, peer: Option<Peer>) -> Result<Self> {
+    pub(crate) async fn set(gateway: Extra, worker: Extra) -> Result<Self> {
         let builder = POSTGRES.iter().fold(Stack::builder(), |builder, (name, value)| builder.postgres(*name, *value));
         let stack = builder.gateway(gateway).worker(worker).start().await?;
         let database = connect(&stack).await?;
@@ -85,7 +77,7 @@ impl Stage {
         let insert = Server::start(serve::Kind::Insert, threads, &url, POOL)?;
         // The last secret is in force on the gateways within a second.
         sleep(Duration::from_secs(2)).await;
-        Ok(Self { stack, database, redis, floor, insert, peer, secrets: Arc::new(secrets) })
+        Ok(Self { stack, database, redis, floor, insert, peer: None, secrets: Arc::new(secrets) })
     }
 
     /// Another connection to the database, as superuser.
@@ -102,7 +94,7 @@ impl Stage {
             let name = process.name.split('-').next().unwrap_or_default().to_owned();
             Some(Process { tree: name == "postgres", name, pid: process.pid? })
         });
-        let peer = self.peer.iter().flat_map(|peer| peer.processes.clone());
+        let peer = self.peer.iter().flat_map(Restate::processes);
         own.into_iter().chain(stack).chain(peer).collect()
     }
 
