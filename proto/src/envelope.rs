@@ -83,7 +83,9 @@ impl Delivery<'_> {
         id(&mut out, b"\",\"templateId\":\"", &self.template_id.0);
         out.put_slice(b"\",\"target\":{");
         let named = [(&b"\"project\":\""[..], &self.target.project), (b"\"template\":\"", &self.target.template)];
-        for (index, (name, slug)) in named.into_iter().filter_map(|(name, slug)| Some((name, slug.as_ref()?))).enumerate() {
+        for (index, (name, slug)) in
+            named.into_iter().filter_map(|(name, slug)| Some((name, slug.as_ref()?))).enumerate()
+        {
             out.put_slice(if index > 0 { b"," } else { b"" });
             text(&mut out, name, slug.as_str());
             out.put_u8(b'"');

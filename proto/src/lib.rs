@@ -19,6 +19,7 @@ mod run_id;
 pub mod secret;
 mod selector;
 mod slug;
+mod text;
 mod timestamp;
 
 pub use claim::Claim;

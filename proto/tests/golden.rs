@@ -62,7 +62,7 @@ fn selector(project: &str, template: &str) -> Selector {
 }
 
 fn fingerprint(hex: &str) -> Fingerprint {
-    Fingerprint::try_from(hex.to_owned()).unwrap()
+    hex.parse().unwrap()
 }
 
 /// The members are written out, ids too: nothing is computed.

@@ -72,7 +72,8 @@ impl Link {
         let settings = info.redis_settings();
         if let Some(password) = settings.password() {
             let user = settings.username().map(str::as_bytes);
-            let login: Vec<&[u8]> = [b"AUTH"].into_iter().map(|word| &word[..]).chain(user).chain([password.as_bytes()]).collect();
+            let login: Vec<&[u8]> =
+                [b"AUTH"].into_iter().map(|word| &word[..]).chain(user).chain([password.as_bytes()]).collect();
             self.run(&login).await?;
         }
         if settings.db() != 0 {
@@ -92,7 +93,11 @@ impl Link {
     }
 
     /// Runs several; of their answers only the last one matters, and the first that is a fault.
-    pub(super) async fn run_all(&self, count: usize, write: impl FnOnce(&mut BytesMut)) -> Result<Option<Vec<u8>>, Fault> {
+    pub(super) async fn run_all(
+        &self,
+        count: usize,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> Result<Option<Vec<u8>>, Fault> {
         let sent = Instant::now();
         let reply = self.connection.wire.ask(count, write).await;
         match &reply {
