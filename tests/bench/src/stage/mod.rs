@@ -16,7 +16,7 @@ use crate::load::Secrets;
 use crate::peers::Restate;
 use crate::serve::{self, Server};
 
-/// A playbook for each of so many. All names are as long as those of [`crate::fill::playbooks`], so that requests to both are.
+/// A playbook for each of so many. All names are as long as those of `fill/playbooks.rs`, so that requests to both are.
 const CATALOG: &str = "
 [organizations.bench-000]
 [organizations.bench-000.projects.main]
