@@ -25,7 +25,7 @@ pub struct Config {
     pub lanes: u16,
 
     /// Most messages in a batch. A message carries up to 256 deliveries.
-    #[arg(long, env = "RUNLATCH_BATCH_MESSAGES", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, env = "RUNLATCH_BATCH_MESSAGES", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub batch_messages: u16,
 
     /// Most bytes in a batch; raised to what the broker allows for one message where that is more.

@@ -4,6 +4,7 @@
 //! comes again: before COMMIT nothing has happened, after it every delivery is a duplicate (I1, I3).
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::{sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,12 +30,20 @@ const TOO_NEW: Duration = Duration::from_secs(30);
 /// So is one that this worker could not commit for too long; another worker takes it meanwhile.
 const HELD_TOO_LONG: Duration = Duration::from_secs(1);
 
+/// How long a batch may keep other lanes from pulling.
+const TURN: Duration = Duration::from_millis(50);
+/// Time from one pull to the next, unless more waits than fits into a batch. Each commit costs Postgres something beside its
+/// rows, so what comes within a moment is committed together; what comes after a pause is pulled at once.
+const PACE: Duration = Duration::from_millis(10);
+
 /// One batch after the other.
 pub(crate) struct Lane {
     pub(crate) queue: Arc<Queue>,
     pub(crate) database: Arc<Database>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) puller: Puller,
+    /// Whose turn it is to pull.
+    pub(crate) turn: Arc<Semaphore>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -41,16 +51,39 @@ impl Lane {
     /// Until the worker stops. Pulls only what it can expect to commit, and nothing while it has a batch in hand.
     pub(crate) async fn run(mut self) {
         loop {
-            let attached = tokio::select! {
+            let turn = Arc::clone(&self.turn);
+            let (turn, attached) = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                attached = async { self.database.usable().await; self.queue.attached().await } => attached,
+                ready = async {
+                    // Never closed, so that there is always a turn.
+                    let turn = turn.acquire().await.ok();
+                    self.database.usable().await;
+                    (turn, self.queue.attached().await)
+                } => ready,
             };
-            let batches = self.puller.pull(attached).await;
-            let settled = AtomicUsize::new(0);
-            tokio::select! {
-                () = self.settle_all(&batches, &settled) => {}
-                () = keep_in_hand(&batches, &settled, attached.ack_wait / 3) => {}
+            let pulled = self.puller.pull(attached).await;
+            let mut pace = pin!(sleep(PACE));
+            // Where more waits than fits, the next lane pulls meanwhile. Where not, what comes until this is committed is
+            // better committed together; but not if that takes long.
+            let mut turn = turn.filter(|_| !pulled.more);
+            let (batches, settled) = (pulled.batches, AtomicUsize::new(0));
+            let mut settling = pin!(self.settle_all(&batches, &settled));
+            let mut keeping = pin!(keep_in_hand(&batches, &settled, attached.ack_wait / 3));
+            let mut patience = pin!(sleep(TURN));
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut settling => break,
+                    () = &mut patience, if turn.is_some() => turn = None,
+                    () = &mut keeping => {}
+                }
+            }
+            if turn.is_some() && !batches.is_empty() {
+                tokio::select! {
+                    () = &mut pace => {}
+                    () = self.stop.cancelled() => {}
+                }
             }
         }
     }
@@ -110,7 +143,7 @@ impl Lane {
 /// Says of everything in hand that it is being worked on, or the broker would give it to another worker too. Never ends.
 async fn keep_in_hand(batches: &[Batch], settled: &AtomicUsize, every: Duration) {
     loop {
-        tokio::time::sleep(every).await;
+        sleep(every).await;
         for message in batches.iter().skip(settled.load(Ordering::Relaxed)).flat_map(Batch::messages) {
             message.in_progress().await;
         }

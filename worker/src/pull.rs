@@ -77,10 +77,21 @@ impl Batch {
     }
 }
 
+/// What a request has brought.
+pub(crate) struct Pulled {
+    /// Suspects each in a batch of its own.
+    pub(crate) batches: Vec<Batch>,
+    /// Whether there was no room for all that waits.
+    pub(crate) more: bool,
+}
+
 /// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Nothing more was there, or the batch is full.
-    Served,
+    /// Nothing more was there.
+    Empty,
+    /// It has all that it may have.
+    Full,
     /// Stream or consumer may be gone.
     Doubtful,
 }
@@ -96,12 +107,11 @@ impl Puller {
         Ok(Self { queue, inbox, subscriber, requests: 0, turned_away: 0, messages, bytes })
     }
 
-    /// One request: nothing, or what was waiting, suspects each in a batch of its own.
-    /// Must not be dropped half-way.
-    pub(crate) async fn pull(&mut self, attached: Attached) -> Vec<Batch> {
+    /// One request: nothing, or what was waiting. Must not be dropped half-way.
+    pub(crate) async fn pull(&mut self, attached: Attached) -> Pulled {
         let began = Instant::now();
         let (messages, end) = self.request(attached.epoch).await;
-        if let End::Doubtful = end {
+        if end == End::Doubtful {
             self.queue.doubt();
         }
         if messages.is_empty() && began.elapsed() < EXPIRES / 2 {
@@ -111,7 +121,7 @@ impl Puller {
         } else {
             self.turned_away = 0;
         }
-        batches(messages)
+        Pulled { batches: batches(messages), more: end == End::Full }
     }
 
     async fn request(&mut self, epoch: StreamEpoch) -> (Vec<Message>, End) {
@@ -131,11 +141,11 @@ impl Puller {
                 None | Some(StatusCode::OK) => messages.extend(Message::new(message, &self.queue.context)),
                 // The end of an earlier request.
                 Some(_) if message.subject != reply => {}
-                Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => return (messages, End::Served),
+                Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => return (messages, End::Empty),
                 Some(StatusCode::IDLE_HEARTBEAT) => {}
                 // Full by bytes; the text is part of the protocol (server/consumer.go), there is no code for it.
                 Some(_) if message.description.as_deref().is_some_and(|text| text.contains("Exceeds MaxBytes")) => {
-                    return (messages, End::Served);
+                    return (messages, End::Full);
                 }
                 Some(status) => {
                     tracing::warn!(%status, description = message.description.as_deref(), "a pull was refused");
@@ -143,7 +153,7 @@ impl Puller {
                 }
             }
         }
-        (messages, End::Served)
+        (messages, End::Full)
     }
 
     async fn send(&self, epoch: StreamEpoch, reply: Subject) -> Result<(), PublishError> {

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
-    sync::Notify,
+    sync::{Notify, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -63,7 +63,14 @@ pub async fn run(
         );
     };
     let work = async {
-        let mut lanes = Lanes { queue: &queue, database: &database, metrics: &metrics, config: &config, stop: &stop };
+        let mut lanes = Lanes {
+            queue: &queue,
+            database: &database,
+            metrics: &metrics,
+            config: &config,
+            stop: &stop,
+            turn: Arc::new(Semaphore::new(1)),
+        };
         let mut running = JoinSet::new();
         (0..config.lanes).for_each(|_| lanes.start(&mut running));
         tokio::select! {
@@ -98,6 +105,7 @@ struct Lanes<'a> {
     database: &'a Arc<Database>,
     metrics: &'a Arc<Metrics>,
     config: &'a Config,
+    turn: Arc<Semaphore>,
     stop: &'a CancellationToken,
 }
 
@@ -105,10 +113,10 @@ impl Lanes<'_> {
     fn start(&mut self, running: &mut JoinSet<()>) {
         let (queue, database, metrics) = (self.queue.clone(), self.database.clone(), self.metrics.clone());
         let (messages, bytes) = (usize::from(self.config.batch_messages), self.config.batch_bytes as usize);
-        let stop = self.stop.clone();
+        let (turn, stop) = (Arc::clone(&self.turn), self.stop.clone());
         running.spawn(async move {
             match Puller::new(queue.clone(), messages, bytes).await {
-                Ok(puller) => Lane { queue, database, metrics, puller, stop }.run().await,
+                Ok(puller) => Lane { queue, database, metrics, puller, turn, stop }.run().await,
                 Err(error) => tracing::error!(%error, "no inbox"),
             }
         });
