@@ -101,6 +101,7 @@ async fn deliver(
         Ok(target) => target,
         Err(refusal) => return known(gateway, run, &fingerprint, refusal).await,
     };
+    let on_the_way = gateway.publisher.expect();
     let claimed = claim(gateway, &caller, run, &fingerprint).await?;
     step(&steps.claim, &mut lap);
     let claimed = match claimed {
@@ -127,7 +128,7 @@ async fn deliver(
     // The queue may take a while; one copy of the body is enough for that.
     drop(delivery);
     drop(body);
-    let published = gateway.publisher.publish(run, claimed.ours(), encoded, place, lap).await?;
+    let published = gateway.publisher.publish(run, claimed.ours(), encoded, place, on_the_way, lap).await?;
     step(&steps.publish, &mut lap);
     Ok(Accepted::published(published, claimed.verdict, run, claimed.claim.accepted_at))
 }

@@ -8,11 +8,13 @@
 //! ```
 //!
 //! A message goes out at once while fewer than K are unacknowledged; what arrives meanwhile goes out together as the
-//! next one. So an idle gateway adds no latency, and a busy one pays the broker once for many.
+//! next one, and so do those whose claims are on their way ([`coming`]). So an idle gateway adds no latency, and a busy one
+//! pays the broker once for many.
 //!
 //! A caller waits for twice the publish time-out at most. A slot is free again within one time-out; by then, whoever has
 //! waited that long for a turn is refused, and the others are answered within the next.
 
+mod coming;
 mod group;
 mod marker;
 mod message;
@@ -25,7 +27,8 @@ use proto::{Claim, RunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use self::marker::Marks;
+pub(crate) use self::coming::OnTheWay;
+use self::{coming::Coming, marker::Marks};
 
 use crate::admission::Place;
 use crate::claims::Claims;
@@ -52,11 +55,18 @@ struct Item {
     encoded: Encoded,
     fate: oneshot::Sender<Result<Published, Refusal>>,
     place: Place,
+    /// Until it has come.
+    on_the_way: Option<OnTheWay>,
     /// When it came.
     since: Instant,
 }
 
 impl Item {
+    fn come(mut self) -> Self {
+        self.on_the_way = None;
+        self
+    }
+
     fn meets(self, fate: Result<Published, Refusal>) {
         // First, so that a caller who has read the answer finds the place free.
         drop(self.place);
@@ -72,6 +82,7 @@ pub struct Published(());
 /// Hands deliveries to the queue.
 pub struct Publisher {
     items: mpsc::UnboundedSender<Item>,
+    coming: Arc<Coming>,
 }
 
 impl Publisher {
@@ -89,8 +100,14 @@ impl Publisher {
         let (published, marks) = mpsc::channel(marker::BACKLOG);
         tasks.spawn(marker::run(claims, marks, Arc::clone(&metrics)));
         let marks = Marks { sender: published, metrics: Arc::clone(&metrics) };
-        tasks.spawn(group::run(queue, received, marks, grouping, metrics));
-        Self { items }
+        let coming = Arc::default();
+        tasks.spawn(group::run(queue, received, Arc::clone(&coming), marks, grouping, metrics));
+        Self { items, coming }
+    }
+
+    /// To be told before a delivery's claim is asked for, so that others need not leave without it.
+    pub(crate) fn expect(&self) -> OnTheWay {
+        self.coming.begin()
     }
 
     /// Publishes a delivery and awaits the fate of the message that carries it. Dropping this future removes nothing:
@@ -98,17 +115,20 @@ impl Publisher {
     ///
     /// `claim` is the one that was made or found for this very delivery. Without one nothing is marked: a mark would
     /// overwrite the claim of whoever holds the key. `since` is now, for whoever knows it already.
-    pub async fn publish(
+    pub(crate) async fn publish(
         &self,
         run: RunId,
         claim: Option<Claim>,
         encoded: Encoded,
         place: Place,
+        on_the_way: OnTheWay,
         since: Instant,
     ) -> Result<Published, Refusal> {
         let (fate, told) = oneshot::channel();
         let gone = |()| Refusal::Internal("the publisher has ended");
-        self.items.send(Item { run, claim, encoded, fate, place, since }).map_err(|_| gone(()))?;
+        self.items
+            .send(Item { run, claim, encoded, fate, place, on_the_way: Some(on_the_way), since })
+            .map_err(|_| gone(()))?;
         told.await.map_err(|_| gone(()))?
     }
 }
