@@ -97,6 +97,10 @@ pub struct Config {
     #[arg(long, env = "RUNLATCH_SHUTDOWN_DEADLINE", default_value = "25s", value_parser = some_time)]
     pub shutdown_deadline: Duration,
 
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: ops::Threads,
+
     /// How to log.
     #[command(flatten)]
     pub log: ops::Log,

@@ -8,13 +8,16 @@ use tokio::net::{TcpListener, TcpSocket};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let config = match ops::read::<Config>() {
         Ok(config) => config,
         Err(code) => return code,
     };
-    match start(config).await {
+    let runtime = match config.threads.runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return ops::refuse("runlatch-gateway", &format!("--threads: {error}")),
+    };
+    match runtime.block_on(start(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ops::refuse("runlatch-gateway", &format!("{error:#}")),
     }

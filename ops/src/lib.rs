@@ -7,10 +7,12 @@ pub mod listener;
 mod log;
 mod news;
 mod settings;
+mod threads;
 
 pub use log::log;
 pub use news::News;
 pub use settings::{Log, read, refuse};
+pub use threads::Threads;
 
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -60,6 +60,10 @@ pub struct Config {
     #[arg(long, env = "RUNLATCH_SHUTDOWN_DEADLINE", default_value = "25s", value_parser = at_least_one_second)]
     pub shutdown_deadline: Duration,
 
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: ops::Threads,
+
     /// How to log.
     #[command(flatten)]
     pub log: ops::Log,

@@ -8,13 +8,16 @@ use worker::config::{Config, Invalid};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let config = match ops::read::<Config>() {
         Ok(config) => config,
         Err(code) => return code,
     };
-    match start(config).await {
+    let runtime = match config.threads.runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return ops::refuse("runlatch-worker", &format!("--threads: {error}")),
+    };
+    match runtime.block_on(start(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ops::refuse("runlatch-worker", &error.to_string()),
     }

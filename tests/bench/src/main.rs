@@ -77,8 +77,8 @@ enum Sub {
     #[command(hide = true)]
     Serve {
         kind: serve::Kind,
-        #[arg(long)]
-        threads: usize,
+        #[command(flatten)]
+        threads: ops::Threads,
         #[arg(long)]
         pool: usize,
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]

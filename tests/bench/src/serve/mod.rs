@@ -1,4 +1,5 @@
-//! What Runlatch is held against, each as a process of its own: this very program, told to be a server.
+//! What Runlatch is held against, each as a process of its own: this very program, told to be a server. It works with as many
+//! threads as a gateway does, and by the same runtime.
 
 mod floor;
 mod insert;
@@ -7,8 +8,8 @@ pub(crate) use self::insert::TABLE;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
-use std::{future::Future, io};
+use std::process::{self, Child, Command, Stdio};
+use std::{future::Future, io, thread};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -47,9 +48,9 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts one. `database` and `pool` are for the one that has a database.
-    pub(crate) fn start(kind: Kind, threads: usize, database: &str, pool: usize) -> Result<Self> {
+    pub(crate) fn start(kind: Kind, database: &str, pool: usize) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve", kind.name(), "--threads", &threads.to_string(), "--pool", &pool.to_string()]);
+        command.args(["serve", kind.name(), "--pool", &pool.to_string()]);
         // The pipe also tells it when we are gone.
         command.env("DATABASE_URL", database).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {}", kind.name()))?;
@@ -72,19 +73,17 @@ impl Drop for Server {
 }
 
 /// Is the server, until whoever started it is gone.
-pub(crate) fn be(kind: Kind, threads: usize, database: &str, pool: usize) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let database = database.to_owned();
-    runtime.spawn(async move {
-        let served = match kind {
-            Kind::Floor => floor::serve().await,
-            Kind::Insert => insert::serve(&database, pool).await,
-        };
-        served.inspect_err(|error| eprintln!("{}: {error:#}", kind.name()))
+pub(crate) fn be(kind: Kind, threads: ops::Threads, database: &str, pool: usize) -> Result<()> {
+    thread::spawn(|| {
+        _ = io::copy(&mut io::stdin(), &mut io::sink());
+        process::exit(0);
     });
-    io::copy(&mut io::stdin(), &mut io::sink())?;
-    runtime.shutdown_background();
-    Ok(())
+    threads.runtime()?.block_on(async {
+        match kind {
+            Kind::Floor => floor::serve().await,
+            Kind::Insert => insert::serve(database, pool).await,
+        }
+    })
 }
 
 /// Serves HTTP/1.1 with `answer`.

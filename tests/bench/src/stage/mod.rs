@@ -72,9 +72,8 @@ impl Stage {
         database.batch_execute(serve::TABLE).await?;
         database.batch_execute("CREATE TABLE copied (LIKE runs INCLUDING ALL)").await?;
         let url = stack.database_url(Role::Superuser);
-        let threads = std::thread::available_parallelism()?.get();
-        let floor = Server::start(serve::Kind::Floor, threads, &url, POOL)?;
-        let insert = Server::start(serve::Kind::Insert, threads, &url, POOL)?;
+        let floor = Server::start(serve::Kind::Floor, &url, POOL)?;
+        let insert = Server::start(serve::Kind::Insert, &url, POOL)?;
         // The last secret is in force on the gateways within a second.
         sleep(Duration::from_secs(2)).await;
         Ok(Self { stack, database, redis, floor, insert, peer: None, secrets: Arc::new(secrets) })
