@@ -69,7 +69,9 @@ async fn workers_come_and_go() {
 async fn operators_are_told() {
     let world = World::start().await;
     let deploy = world.playbook("acme/deploy").await;
-    world.send(deploy.delivery("k")).await.created();
+    let created = world.send(deploy.delivery("k")).await.created();
+    // Or the retry is helped.
+    world.marked(created.run).await;
     world.send(deploy.delivery("k")).await.replayed();
     world.send(deploy.delivery("k").path("/")).await.refused(404, "not_found");
     world.settled().await;

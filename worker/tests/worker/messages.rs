@@ -43,17 +43,22 @@ async fn a_message_for_newer_workers_is_put_back_and_not_settled() {
     assert!(world.reasons().await.is_empty());
 }
 
-/// Takes the only message out of the consumer as a worker would, and gives it back without having settled it.
+/// Takes every message out of the consumer as a worker would, and gives it back without having settled it.
 pub(crate) async fn deliver_in_vain(world: &World, times: u32) {
-    let stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
+    let mut stream = world.jetstream.get_stream(queue::STREAM).await.expect("the stream");
+    let waiting = usize::try_from(stream.info().await.expect("info").state.messages).expect("some");
     let consumer: PullConsumer = stream.get_consumer(&consumer(&stream)).await.expect("the consumer");
-    let mut delivered = 0;
-    while delivered < times {
+    for _ in 0..times {
+        let mut taken = Vec::new();
         // May find nothing yet: giving back takes effect a little later.
-        let mut messages = consumer.fetch().max_messages(1).messages().await.expect("a fetch");
-        while let Some(message) = messages.next().await {
-            message.expect("a message").ack_with(AckKind::Nak(None)).await.expect("put back");
-            delivered += 1;
+        while taken.len() < waiting {
+            let mut messages = consumer.fetch().max_messages(waiting - taken.len()).messages().await.expect("a fetch");
+            while let Some(message) = messages.next().await {
+                taken.push(message.expect("a message"));
+            }
+        }
+        for message in taken {
+            message.ack_with(AckKind::Nak(None)).await.expect("put back");
         }
     }
 }

@@ -119,7 +119,9 @@ async fn what_is_counted_without_an_answer_is_taken_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_waits_for_ever_that_nobody_waits_for() {
     let extra = Extra::new().env("RUNLATCH_MAX_HOLD", "1s").env("RUNLATCH_COMPACT_INTERVAL", "1s");
-    let world = World::with(Stack::builder().worker(extra)).await;
+    // nats-server 2.9.10 forgets how often it gave a message out that becomes due while only requests of the dead wait. One
+    // lane leaves none.
+    let world = World::with(Stack::builder().worker(extra.env("RUNLATCH_LANES", "1"))).await;
     suspected(&world, 1).await;
     fill_disk(&world.database).await;
     let mut rival = connect(&world.stack).await;
@@ -151,10 +153,10 @@ async fn lanes_try_one_suspect_at_a_time() {
     let log = || world.stack.log(WORKER);
     assert!(log().contains("a kill point is armed"), "built without --features kill-points; type: make test");
     world.stack.stop(WORKER).await.expect("stopped");
-    world.publish(&[world.encoded("one", "{}")]).await;
+    for key in ["one", "two"] {
+        world.publish(&[world.encoded(key, "{}")]).await;
+    }
     deliver_in_vain(&world, 3).await;
-    world.publish(&[world.encoded("two", "{}")]).await;
-    deliver_in_vain(&world, 6).await;
     fs::write(world.stack.directory().join("kill-point"), "pause:cleared").expect("written");
     world.stack.start(WORKER).await.expect("started");
     until("the second waits", || async { log().contains("a message that came back waits for another") }).await;
