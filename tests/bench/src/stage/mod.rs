@@ -58,7 +58,10 @@ impl Stage {
         let builder = POSTGRES.iter().fold(Stack::builder(), |builder, (name, value)| builder.postgres(*name, *value));
         let stack = builder.gateway(gateway).worker(worker).start().await?;
         let database = connect(&stack).await?;
-        let redis = redis::Client::open(stack.redis_url())?.get_multiplexed_async_connection().await?;
+        // Millions of keys are not emptied within the library's half second.
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let redis = redis::Client::open(stack.redis_url())?;
+        let redis = redis.get_multiplexed_async_connection_with_config(&config).await?;
         let names: Vec<_> = (0..PLAYBOOKS).map(|index| format!("playbook-{index:03}")).collect();
         let tables = names.iter().map(|name| {
             format!("[organizations.bench-000.playbooks.{name}]\nproject = \"main\"\ntemplate = \"plain\"\n")
