@@ -1,6 +1,7 @@
 //! Keeps the snapshot in step with the database.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use super::Catalog;
 use super::read::{Extent, read};
-use super::snapshot::Snapshot;
 
 /// A quiet connection is asked this often whether it is still one.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ async fn session(
 ) -> anyhow::Result<std::convert::Infallible> {
     let (mut client, mut changes) = listen(database).await?;
     let snapshot =
-        timeout(READ, read(&mut client, Extent::All, &Snapshot::default())).await.context("reading the catalog")??;
+        timeout(READ, read(&mut client, Extent::All, Arc::default())).await.context("reading the catalog")??;
     tracing::info!(organizations = snapshot.organizations.len(), "catalog: read all, following changes");
     catalog.replace(snapshot);
     *reported = false;
@@ -61,7 +61,7 @@ async fn session(
             Ok(Some(first)) => {
                 let extent = extent(first, &mut changes);
                 let before = catalog.snapshot.load_full().unwrap_or_default();
-                catalog.replace(timeout(READ, read(&mut client, extent, &before)).await.context("reading a change")??);
+                catalog.replace(timeout(READ, read(&mut client, extent, before)).await.context("reading a change")??);
             }
             Ok(None) => anyhow::bail!("the connection was closed"),
             Err(_quiet) => {

@@ -52,8 +52,10 @@ impl Catalog {
     }
 
     fn replace(&self, snapshot: Snapshot) {
-        self.snapshot.store(Some(Arc::new(snapshot)));
+        let before = self.snapshot.swap(Some(Arc::new(snapshot)));
         self.confirm();
+        // Takes as long as to make it, and callers wait for this thread.
+        tokio::task::spawn_blocking(|| drop(before));
     }
 
     fn confirm(&self) {

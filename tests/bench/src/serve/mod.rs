@@ -8,7 +8,7 @@ pub(crate) use self::insert::TABLE;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{self, Child, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::{future::Future, io, thread};
 
 use anyhow::{Context, Result};
@@ -21,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 /// A server to be.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -74,14 +75,21 @@ impl Drop for Server {
 
 /// Is the server, until whoever started it is gone.
 pub(crate) fn be(kind: Kind, threads: ops::Threads, database: &str, pool: usize) -> Result<()> {
+    let (here, gone) = oneshot::channel::<()>();
     thread::spawn(|| {
         _ = io::copy(&mut io::stdin(), &mut io::sink());
-        process::exit(0);
+        drop(here);
     });
     threads.runtime()?.block_on(async {
-        match kind {
-            Kind::Floor => floor::serve().await,
-            Kind::Insert => insert::serve(database, pool).await,
+        let served = async {
+            match kind {
+                Kind::Floor => floor::serve().await,
+                Kind::Insert => insert::serve(database, pool).await,
+            }
+        };
+        tokio::select! {
+            served = served => served,
+            _ = gone => Ok(()),
         }
     })
 }
