@@ -1,7 +1,7 @@
 //! What one connection is at: the requests that are being handled, and the answers that its peer has yet to take.
 //!
-//! hyper bounds the time to a request's head, but not the silence before it knows the protocol, nor that of an HTTP/2
-//! peer, nor how long a peer leaves its answers unread. Who looks after that looks here.
+//! Nothing in hyper bounds the silence before it knows the protocol, nor the time to a request's head (`connection.rs` says
+//! why), nor the silence of an HTTP/2 peer, nor how long a peer leaves its answers unread. Who looks after that looks here.
 
 mod unread;
 

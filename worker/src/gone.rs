@@ -9,7 +9,7 @@
 //! its first row, so that nobody waits in a circle. Who waits for it alone makes all others wait behind, so not for long:
 //! somebody who shares it may be waiting for what an operator has locked.
 //!
-//! Who deletes a playbook, project or template has it alone too, until that is committed (migration V6): what this transaction
+//! Who deletes a playbook, project or template has it alone too, while that is committed (migration V6): what this transaction
 //! has found in the catalog is there until its runs are committed, and keep it there.
 
 use proto::dead_letter::LOCK;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-/// Longest time that a message is held, whatever Redis does.
+/// Longest time that a message is held, whatever Redis does; up to a millisecond more by the resolution of the timer.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// All who are on the way.

@@ -109,7 +109,8 @@ async fn a_target_whose_deletion_is_under_way_is_a_target_that_has_gone() {
     let mut rival = crate::world::connect(&world.stack).await;
     let deletion = rival.transaction().await.expect("a transaction");
     deletion.execute("DELETE FROM projects WHERE id = $1", &[&project.0]).await.expect("deleted");
-    // Whoever looks still sees the project.
+    // As its COMMIT does first. Whoever looks still sees the project.
+    deletion.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.expect("no run names it");
     world.publish(&[world.delivery_of("going", payload, project).encode()]).await;
     let waiting =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'runlatch-worker' AND wait_event_type = 'Lock'";

@@ -143,3 +143,34 @@ async fn a_deletion_waits_for_the_batch_in_flight_and_is_refused() {
         assert_eq!(world.metric(WORKER, "runlatch_worker_commit_failures_total").await, 0.0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_is_left_open_keeps_nobody_waiting_and_is_refused_at_its_commit() {
+    let world = World::new().await;
+    let project = world.create_project("side").await;
+    let payload = proto::Payload::parse(b"{}").expect("a payload");
+    let rival = connect(&world.stack).await;
+    for (key, open) in [("deleted", "DELETE FROM projects"), ("changed", "UPDATE projects SET id = gen_random_uuid()")]
+    {
+        let runs = world.settled().await.0;
+        rival.batch_execute(&format!("BEGIN; {open} WHERE slug = 'side'")).await.expect("no run names it yet");
+        world.publish(&[world.delivery_of(key, payload.clone(), project).encode()]).await;
+        world.drained().await;
+        assert_eq!(world.settled().await, (runs + 1, 0, 0), "{open}");
+        refused(&rival, "COMMIT", SqlState::FOREIGN_KEY_VIOLATION).await;
+        world.database.batch_execute("DELETE FROM runs").await.expect("deleted");
+    }
+}
+
+/// Who waits for the lock alone makes all who share it wait behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_gives_up_rather_than_keep_the_workers_waiting() {
+    let world = World::new().await;
+    world.create_project("unused").await;
+    let (rival, (first, second)) = (connect(&world.stack).await, proto::dead_letter::LOCK);
+    let shared = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({first}, {second})");
+    rival.batch_execute(&shared).await.expect("shared");
+    refused(&world.database, "DELETE FROM projects WHERE slug = 'unused'", SqlState::LOCK_NOT_AVAILABLE).await;
+    rival.batch_execute("ROLLBACK").await.expect("released");
+    assert_eq!(world.database.execute("DELETE FROM projects WHERE slug = 'unused'", &[]).await.expect("deleted"), 1);
+}
