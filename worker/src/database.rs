@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backoff::Backoff,
     connection::{Connection, QueueLock},
+    gone::Lock,
     session::Sessions,
-    stalled::end_stalled,
+    stalled::Stalled,
     trouble::Trouble,
 };
 
@@ -30,9 +31,16 @@ const ATTEMPT: Duration = Duration::from_secs(60);
 /// How often Postgres is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// Inserts no row, waits for what an insertion would wait for, and fails of what it would fail of: no table, no right, a
+/// server or a role that takes no writes.
 /// Gives up sooner than a session does by itself (`session.rs`), and for the same reason.
-const PROBE_RUNS: &str = "
-    BEGIN; SET LOCAL statement_timeout = '4s'; SELECT id, fingerprint FROM runs LIMIT 0; COMMIT";
+fn probe_runs() -> String {
+    let lock = Lock::Shared.take();
+    format!(
+        "BEGIN; SET LOCAL statement_timeout = '4s'; {lock};
+         INSERT INTO runs (id, fingerprint) SELECT id, fingerprint FROM runs LIMIT 0; COMMIT"
+    )
+}
 
 /// The worker stops, or has held the batch for as long as it may.
 pub(crate) struct GivenUp;
@@ -138,6 +146,7 @@ impl Database {
 
     /// Asks Postgres again and again. Never ends.
     pub(crate) async fn probe(&self) {
+        let mut stalled = Stalled::default();
         loop {
             let answer = timeout(CONNECT, self.ask()).await.unwrap_or(Err(Trouble::Slow));
             let pause = if answer.is_ok() { PROBE } else { PROBE.mul_f64(0.1 + 0.4 * fastrand::f64()) };
@@ -146,21 +155,19 @@ impl Database {
                 self.pool.retain(|_, _| false);
             }
             if answer.is_ok() {
-                _ = timeout(CONNECT, end_stalled(self)).await;
+                let ended = timeout(CONNECT, stalled.end(self)).await.unwrap_or(Err(Trouble::Slow));
+                _ = ended
+                    .inspect_err(|trouble| tracing::debug!(%trouble, "could not look for sessions that are silent"));
             }
             self.change(|health| health.probe = answer.err());
             sleep(pause).await;
         }
     }
 
-    /// Reads what the first statement of a batch reads, so that a schema that is not there counts as absence.
+    /// In a batch's own terms, so that a schema that is not there counts as absence.
     async fn ask(&self) -> Result<(), Trouble> {
         let connection = self.connection().await?;
-        connection.batch_execute(PROBE_RUNS).await?;
-        let row = connection.query_one("SELECT current_setting('transaction_read_only') = 'on'", &[]).await?;
-        if row.try_get(0)? {
-            return Err(Trouble::Connection("it takes no writes (transaction_read_only)".to_owned()));
-        }
+        connection.batch_execute(&probe_runs()).await?;
         connection.keep();
         Ok(())
     }

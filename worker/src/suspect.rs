@@ -28,6 +28,7 @@ use uuid::Uuid;
 use crate::{
     backoff::Backoff,
     database::{Database, GivenUp},
+    gone::Lock,
     message::Message,
     outcome::Outcome,
     pull::Batch,
@@ -40,9 +41,11 @@ const MAX_ATTEMPTS: i32 = 5;
 const AT_MOST: Duration = Duration::from_secs(5);
 
 /// The attempt is counted by a COMMIT of its own, which a worker that dies waiting for the answer before it never sends.
+/// To be followed by the lock.
 const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '30s'";
 
-/// Inserts no run, but waits for whoever has locked them, and fails where they cannot be written at all.
+/// Inserts no run, but waits for whoever has locked them, as the lock waits for who deletes what they name; and fails where
+/// they cannot be written at all.
 const COUNT: &str = "
     WITH writable AS (INSERT INTO runs (id) SELECT NULL::uuid WHERE false)
     INSERT INTO suspect_messages AS counted (stream_epoch, stream_sequence, attempts, attempt_ids)
@@ -120,7 +123,7 @@ async fn count(batch: &Batch, message: &Message, database: &Database) -> Result<
     let connection = database.connection().await?;
     let statement = connection.prepare_cached(COUNT).await?;
     let (epoch, sequence) = (bigint(batch.epoch().0), bigint(message.sequence));
-    connection.batch_execute(BEGIN).await?;
+    connection.batch_execute(&format!("{BEGIN}; {}", Lock::Shared.take())).await?;
     let row = connection
         .query_one(&statement, &[&epoch, &sequence, &batch.attempt, &raw_identity(message.payload())])
         .await?;
