@@ -38,7 +38,9 @@ pub(crate) async fn copy(
     let plain = plain?;
     let rows = items.iter().zip(&plain).filter(|(_, plain)| **plain).map(|(item, _)| &item.delivery);
     match send(sink?, rows).await {
-        Ok(()) => Ok(Some(plain.into_iter().map(|plain| plain.then_some(Outcome::Created)).collect())),
+        // A trigger of the operator's that drops rows in silence is no reason to ack them.
+        Ok(copied) if copied != plain.iter().filter(|plain| **plain).count() as u64 => Err(Trouble::Unsettled),
+        Ok(_) => Ok(Some(plain.into_iter().map(|plain| plain.then_some(Outcome::Created)).collect())),
         Err(error) => {
             let trouble = Trouble::from(error);
             if trouble.refusal().is_none() {
@@ -50,10 +52,11 @@ pub(crate) async fn copy(
     }
 }
 
+/// Returns how many rows Postgres has made of them.
 async fn send<'a>(
     sink: CopyInSink<Bytes>,
     rows: impl Iterator<Item = &'a Delivery<'a>>,
-) -> Result<(), tokio_postgres::Error> {
+) -> Result<u64, tokio_postgres::Error> {
     let mut sink = std::pin::pin!(sink);
     let mut buffer = BytesMut::with_capacity(2 * CHUNK);
     begin(&mut buffer);
@@ -66,8 +69,7 @@ async fn send<'a>(
     }
     end(&mut buffer);
     sink.send(buffer.freeze()).await?;
-    sink.as_mut().finish().await?;
-    Ok(())
+    sink.as_mut().finish().await
 }
 
 /// The file's header: signature, flags, and no extension. The format is that of PostgreSQL's manual, "COPY, Binary Format";

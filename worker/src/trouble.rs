@@ -15,7 +15,7 @@ pub(crate) enum Trouble {
     /// No answer in time.
     #[error("no answer in time")]
     Slow,
-    /// A row that could be neither inserted nor found: its rival has gone in between.
+    /// A row that could be neither inserted nor found: its rival has gone in between, or a trigger drops it.
     #[error("the rows changed under the transaction")]
     Unsettled,
 }

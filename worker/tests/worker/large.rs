@@ -1,12 +1,16 @@
 //! Batches that are large enough to be copied: each outcome is what it would be in a small one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
 use local::{Builder, Role, Stack};
 use proto::envelope::Encoded;
 
 use crate::world::{WORKER, World, connect_to, until};
+
+/// The worker's, as text.
+const COPY: &str = "
+    COPY runs (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at) FROM STDIN";
 
 /// Of Postgres, whose log then says by which statements a batch was inserted.
 fn logged() -> Builder {
@@ -125,8 +129,7 @@ async fn who_falls_silent_in_the_midst_of_a_copy_is_not_waited_for() {
     let rows: String = ids.iter().map(row).collect();
     let begin = "BEGIN; SET LOCAL statement_timeout = '3s'; SET LOCAL idle_in_transaction_session_timeout = '3s'";
     silent.batch_execute(begin).await.expect("begun");
-    let copy = "COPY runs (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at) FROM STDIN";
-    let mut sink = Box::pin(silent.copy_in(copy).await.expect("begun"));
+    let mut sink = Box::pin(silent.copy_in(COPY).await.expect("begun"));
     sink.send(bytes::Bytes::from(rows)).await.expect("sent");
     sink.flush().await.expect("sent");
     let inserted = "SELECT count(*) FROM pg_stat_progress_copy WHERE tuples_processed > 1500";
@@ -140,4 +143,44 @@ async fn who_falls_silent_in_the_midst_of_a_copy_is_not_waited_for() {
     assert_eq!(world.count(inserted).await, 1, "Postgres does end it: then nobody else need do so");
     world.drained().await;
     assert_eq!(world.settled().await, (500, 0, 0));
+}
+
+/// It holds no more than its own rows, and nobody can tell what it waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_slow_is_not_taken_for_silent() {
+    let world = World::new().await;
+    let slow =
+        connect_to(&format!("{}?application_name=runlatch-worker", world.stack.database_url(Role::Worker))).await;
+    let mut sink = Box::pin(slow.copy_in(COPY).await.expect("begun"));
+    let (o, b, p, t) = (world.organization, world.playbook, world.project, world.template);
+    let mut rows = 0;
+    let until = Instant::now() + Duration::from_secs(14);
+    while Instant::now() < until {
+        let id = world.delivery(&format!("k-{rows}"), "{}").run_id.0;
+        let row = format!("{id}\t{o}\t{b}\t{p}\t{t}\tk-{rows}\t\\\\x{}\t{{}}\t2026-01-01Z\n", "00".repeat(32));
+        sink.send(bytes::Bytes::from(row)).await.expect("sent");
+        sink.flush().await.expect("sent");
+        rows += 1;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(sink.as_mut().finish().await.expect("not ended"), rows);
+}
+
+/// By a trigger of the operator's, or a rule.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_postgres_drops_in_silence_is_not_acked() {
+    let world = World::new().await;
+    let drop = "CREATE FUNCTION drop_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    RETURN CASE WHEN NEW.idempotency_key = 'k-123' THEN NULL ELSE NEW END;
+                END $$;
+                CREATE TRIGGER drop_it BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION drop_it()";
+    world.database.batch_execute(drop).await.expect("a trigger");
+    let deliveries: Vec<_> = (0..200).map(|i| world.encoded(&format!("k-{i}"), "{}")).collect();
+    world.publish(&deliveries).await;
+    let failed = || async { world.metric(WORKER, "runlatch_worker_commit_failures_total").await > 0.0 };
+    until("it notices", failed).await;
+    assert_eq!(world.settled().await, (0, 0, 0));
+    world.database.batch_execute("DROP TRIGGER drop_it ON runs").await.expect("dropped");
+    world.drained().await;
+    assert_eq!(world.settled().await, (200, 0, 0));
 }
