@@ -83,14 +83,10 @@ impl Wire {
     }
 
     /// Reads replies, until the connection ends or is not to be trusted. Whoever still waits then is told that it is lost.
+    /// However it ends, cut short included: nobody else would tell them.
     pub(super) async fn read(&self, patience: Duration) {
+        let _closing = Closing(self);
         _ = self.keep_reading(patience).await;
-        let waiting = {
-            let mut state = self.state();
-            state.closed = true;
-            std::mem::take(&mut state.waiting)
-        };
-        waiting.into_iter().filter_map(|waiting| waiting.told).for_each(|told| drop(told.send(Err(Fault::Lost))));
     }
 
     async fn keep_reading(&self, patience: Duration) -> io::Result<()> {
@@ -196,8 +192,52 @@ impl Wire {
         Ok(false)
     }
 
+    fn close(&self) {
+        let waiting = {
+            let mut state = self.state();
+            state.closed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().filter_map(|waiting| waiting.told).for_each(|told| drop(told.send(Err(Fault::Lost))));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Never left half changed by a panic: nothing in between can.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Closing<'a>(&'a Wire);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::net::UnixStream;
+    use tokio::time::timeout;
+
+    use super::{Fault, Socket, Wire};
+
+    #[tokio::test]
+    async fn a_reader_that_is_cut_short_leaves_nobody_waiting() {
+        let (ours, _silent) = UnixStream::pair().expect("a pair of sockets");
+        let wire = Arc::new(Wire::new(Socket::Unix(ours)));
+        let [reading, asking] = [Arc::clone(&wire), Arc::clone(&wire)];
+        let reader = tokio::spawn(async move { reading.read(Duration::from_secs(60)).await });
+        let asker = tokio::spawn(async move { asking.ask(1, |out| out.extend_from_slice(b"PING\r\n")).await });
+        while wire.state().waiting.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        reader.abort();
+        let told = timeout(Duration::from_secs(10), asker).await.expect("told").expect("no panic");
+        assert!(matches!(told, Err(Fault::Lost)), "{told:?}");
+        assert!(matches!(wire.ask(1, |_| ()).await, Err(Fault::Lost)));
     }
 }
