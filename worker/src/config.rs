@@ -37,7 +37,7 @@ pub struct Config {
     pub ack_wait: Duration,
 
     /// Most messages that all workers together have in hand. At least their lanes times the messages in a batch, or lanes idle.
-    #[arg(long, env = "RUNLATCH_MAX_ACK_PENDING", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "RUNLATCH_MAX_ACK_PENDING", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_ack_pending: u32,
 
     /// How long a batch that cannot be committed is kept before it is put back for a worker that may have better luck.

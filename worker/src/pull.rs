@@ -115,7 +115,7 @@ impl Puller {
             self.queue.doubt();
         }
         if messages.is_empty() && began.elapsed() < EXPIRES / 2 {
-            // Turned away: other lanes wait for the same few messages, or too much is in hand. Soon again, then less soon.
+            // Turned away: other workers wait for the same few messages, or too much is in hand. Soon again, then less soon.
             self.turned_away = (self.turned_away + 1).min(6);
             sleep(Duration::from_millis(1 << self.turned_away).mul_f64(0.5 + fastrand::f64())).await;
         } else {
