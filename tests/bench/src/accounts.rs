@@ -2,18 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// A process, or one with all that it has started.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Process {
     /// What its use is counted under: several gateways are `gateway`.
     pub(crate) name: String,
     pub(crate) pid: u32,
     /// Postgres is many processes.
     pub(crate) tree: bool,
+}
+
+/// Fails where the accounts are not kept that are read here.
+pub(crate) fn check() -> Result<()> {
+    ensure!(cfg!(target_os = "linux"), "this needs Linux, which accounts for processes in /proc");
+    let own = std::process::id();
+    // Without CONFIG_PROC_CHILDREN nobody would see what Postgres' processes use.
+    let children = format!("/proc/{own}/task/{own}/children");
+    ensure!(Path::new(&children).exists(), "this kernel does not tell of a process' children ({children})");
+    Ok(())
 }
 
 /// CPU time by name.
@@ -33,10 +44,29 @@ pub(crate) fn cpu(processes: &[Process]) -> Result<Cpu> {
                 ticks += stat[13] + stat[14];
             }
         }
-        // USER_HZ is 100 on every Linux architecture that matters (proc(5), sysconf(3)).
-        *used.entry(process.name.clone()).or_default() += Duration::from_millis(10 * ticks);
+        *used.entry(process.name.clone()).or_default() += ticks_to_time(ticks);
     }
     Ok(used)
+}
+
+/// Time that the host has taken from all cores together since the machine began, while they had something to do.
+pub(crate) fn stolen() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let cores = text.lines().next().context("a line for all cores")?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; the name before them.
+    let ticks = cores.split_whitespace().nth(8).and_then(|ticks| ticks.parse().ok()).unwrap_or_default();
+    Ok(ticks_to_time(ticks))
+}
+
+/// Of what all cores could do in that time.
+pub(crate) fn share(used: Duration, time: Duration) -> f64 {
+    used.as_secs_f64()
+        / (time.as_secs_f64() * std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64))
+}
+
+/// USER_HZ is 100 on every Linux architecture that matters (proc(5), sysconf(3)).
+fn ticks_to_time(ticks: u64) -> Duration {
+    Duration::from_millis(10 * ticks)
 }
 
 /// What was used between two readings.

@@ -24,6 +24,9 @@ pub(crate) struct Sample {
     /// Most bytes in memory, by process.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) peak_bytes: BTreeMap<String, u64>,
+    /// Share of the cores' time that the host took away meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stolen: Option<f64>,
 }
 
 /// The percentiles that are kept.
@@ -59,38 +62,37 @@ impl Sample {
         self.peak_bytes.get(process).map_or(f64::NAN, |bytes| *bytes as f64 / f64::from(1 << 20))
     }
 
-    /// The median of each number by itself.
-    fn median(samples: &[Self]) -> Option<Self> {
-        let median = |value: &dyn Fn(&Self) -> Option<f64>| {
-            Figure::of(samples.iter().filter_map(value).collect()).map(|figure| figure.median)
-        };
+    /// What is picked of each number by itself.
+    fn fold(samples: &[Self], pick: fn(Figure) -> f64) -> Option<Self> {
+        let of =
+            |value: &dyn Fn(&Self) -> Option<f64>| Figure::of(samples.iter().filter_map(value).collect()).map(pick);
         let first = samples.first()?;
+        let names = |map: &BTreeMap<&'static str, f64>| map.keys().copied().collect::<Vec<_>>();
         Some(Self {
-            per_second: median(&|sample| Some(sample.per_second))?,
-            runs_per_second: median(&|sample| sample.runs_per_second),
-            seconds: first
-                .seconds
-                .keys()
-                .filter_map(|name| Some((*name, median(&|sample| sample.seconds.get(name).copied())?)))
+            per_second: of(&|sample| Some(sample.per_second))?,
+            runs_per_second: of(&|sample| sample.runs_per_second),
+            seconds: names(&first.seconds)
+                .into_iter()
+                .filter_map(|name| Some((name, of(&|sample| sample.seconds.get(name).copied())?)))
                 .collect(),
-            latency_ms: first
-                .latency_ms
-                .keys()
-                .filter_map(|name| Some((*name, median(&|sample| sample.latency_ms.get(name).copied())?)))
+            latency_ms: names(&first.latency_ms)
+                .into_iter()
+                .filter_map(|name| Some((name, of(&|sample| sample.latency_ms.get(name).copied())?)))
                 .collect(),
             cpu_us: first
                 .cpu_us
                 .keys()
-                .filter_map(|name| Some((name.clone(), median(&|sample| sample.cpu_us.get(name).copied())?)))
+                .filter_map(|name| Some((name.clone(), of(&|sample| sample.cpu_us.get(name).copied())?)))
                 .collect(),
             peak_bytes: first
                 .peak_bytes
                 .keys()
                 .filter_map(|name| {
-                    let bytes = median(&|sample| sample.peak_bytes.get(name).map(|bytes| *bytes as f64))?;
+                    let bytes = of(&|sample| sample.peak_bytes.get(name).map(|bytes| *bytes as f64))?;
                     Some((name.clone(), bytes as u64))
                 })
                 .collect(),
+            stolen: of(&|sample| sample.stolen),
         })
     }
 }
@@ -135,8 +137,18 @@ impl Book {
         self.samples.get(name).map_or(&[], Vec::as_slice)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// The median of each number by itself.
     pub(crate) fn median(&self, name: &str) -> Option<Sample> {
-        Sample::median(self.of(name))
+        Sample::fold(self.of(name), |figure| figure.median)
+    }
+
+    /// The least and the most of each.
+    pub(crate) fn spread(&self, name: &str) -> [Option<Sample>; 2] {
+        [|figure: Figure| figure.least, |figure: Figure| figure.most].map(|pick| Sample::fold(self.of(name), pick))
     }
 
     /// Of one measurement.

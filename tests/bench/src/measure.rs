@@ -1,16 +1,19 @@
 //! One measurement: a load, and what it costs whom.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
+use tokio_postgres::Client;
 
-use crate::accounts;
+use crate::accounts::{self, Cpu, Process};
 use crate::book::{Sample, milliseconds};
 use crate::load::{self, Edge, Pace, Plan, Requests, Until};
-use crate::stage::Stage;
+use crate::stage::{Stage, created};
 
 /// What to measure.
 #[derive(Clone)]
@@ -50,11 +53,38 @@ impl Load {
     }
 }
 
-/// Puts the load on and reads the accounts as it begins to count and as it ends.
+/// What is read as a load begins to count and as it ends.
+struct Reading {
+    at: Instant,
+    cpu: Cpu,
+    stolen: Duration,
+    created: u64,
+}
+
+impl Reading {
+    fn take(database: &Client, processes: &[Process], runs: bool, runtime: &Handle) -> Result<Self> {
+        let created = if runs { runtime.block_on(created(database))? } else { 0 };
+        Ok(Self { cpu: accounts::cpu(processes)?, stolen: accounts::stolen()?, created, at: Instant::now() })
+    }
+}
+
+/// A load that was put on.
+pub(crate) struct Measured {
+    load: load::Load,
+    readings: [Reading; 2],
+    processes: Vec<Process>,
+    runs: bool,
+}
+
+/// Puts the load on, reads the accounts as it begins to count and as it ends, and makes a sample of it.
 pub(crate) fn measure(stage: &Stage, load: &Load, requests: &mut Requests) -> Result<Sample> {
+    put_on(stage, load, requests)?.sample()
+}
+
+/// Returns as soon as all are answered.
+pub(crate) fn put_on(stage: &Stage, load: &Load, requests: &mut Requests) -> Result<Measured> {
     let processes = stage.processes();
     accounts::forget_peaks(&processes);
-    let mut readings = Vec::new();
     let plan = Plan {
         servers: &load.servers,
         connections: load.connections,
@@ -62,30 +92,46 @@ pub(crate) fn measure(stage: &Stage, load: &Load, requests: &mut Requests) -> Re
         until: load.until,
         expect: load.expect,
     };
+    let (tell, edges) = mpsc::channel();
+    let runtime = Handle::current();
     // The runtime has other threads for the stack, and nothing else to do meanwhile.
-    let done = block_in_place(|| {
-        load::drive(&plan, requests, |_: Edge| {
-            let created = if load.runs { Handle::current().block_on(stage.created()) } else { Ok(0) };
-            readings.push((accounts::cpu(&processes), created));
+    let (done, readings) = block_in_place(|| {
+        thread::scope(|scope| {
+            // On a thread of its own: it takes milliseconds, and no delivery is to wait for it.
+            let (database, processes) = (&stage.database, &processes);
+            let take = move |_: Edge| Reading::take(database, processes, load.runs, &runtime);
+            let reader = scope.spawn(move || edges.into_iter().map(take).collect::<Result<Vec<_>>>());
+            let done = load::drive(&plan, requests, |edge| _ = tell.send(edge));
+            drop(tell);
+            (done, reader.join())
         })
-    })?;
-    let peak_bytes = accounts::peak(&processes)?;
-    let [(before, created_before), (after, created_after)] =
-        <[_; 2]>::try_from(readings).map_err(|_| anyhow!("a load begins and ends once"))?;
-    let used = accounts::between(&before?, &after?);
-    let mut cpu_us = accounts::each(&used, done.answers as f64);
-    let runs = (created_after? - created_before?) as f64;
-    if runs > 0.0 {
-        // Theirs is the cost of what they did. Were they behind, a share of the answers would flatter them.
-        let of_runs = accounts::each(&used, runs);
-        cpu_us.extend(of_runs.into_iter().filter(|(name, _)| ["worker", "postgres"].contains(&name.as_str())));
+    });
+    let done = done?;
+    let readings = readings.map_err(|_| anyhow!("reading the accounts"))??;
+    let readings = <[_; 2]>::try_from(readings).map_err(|_| anyhow!("a load begins and ends once"))?;
+    Ok(Measured { load: done, readings, processes, runs: load.runs })
+}
+
+impl Measured {
+    /// To read how much memory they all had takes a moment.
+    pub(crate) fn sample(self) -> Result<Sample> {
+        let [before, after] = self.readings;
+        let (time, used) = (after.at - before.at, accounts::between(&before.cpu, &after.cpu));
+        let mut cpu_us = accounts::each(&used, self.load.answers as f64);
+        let runs = (after.created - before.created) as f64;
+        if runs > 0.0 {
+            // Theirs is the cost of what they did. Were they behind, a share of the answers would flatter them.
+            let of_runs = accounts::each(&used, runs);
+            cpu_us.extend(of_runs.into_iter().filter(|(name, _)| ["worker", "postgres"].contains(&name.as_str())));
+        }
+        Ok(Sample {
+            per_second: self.load.rate(),
+            runs_per_second: self.runs.then(|| runs / time.as_secs_f64()),
+            latency_ms: milliseconds(&self.load.latency),
+            cpu_us,
+            peak_bytes: accounts::peak(&self.processes)?,
+            stolen: Some(accounts::share(after.stolen.saturating_sub(before.stolen), time)),
+            ..Sample::default()
+        })
     }
-    Ok(Sample {
-        per_second: done.rate(),
-        runs_per_second: load.runs.then(|| runs / done.time.as_secs_f64()),
-        latency_ms: milliseconds(&done.latency),
-        cpu_us,
-        peak_bytes,
-        ..Sample::default()
-    })
 }

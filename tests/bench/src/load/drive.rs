@@ -1,24 +1,23 @@
 //! The loop of the load: sends what is due, takes what has been answered.
 
 use std::collections::VecDeque;
-use std::os::fd::AsRawFd;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use mio::{Events, Poll, Token};
 
 use super::connection::Connection;
+use super::timer::Timer;
 use super::{Edge, Load, Pace, Plan, Requests, Until};
 
 /// Longest silence of a server.
 const PATIENCE: Duration = Duration::from_secs(30);
 const TIMER: Token = Token(usize::MAX);
 
-/// Sends until the plan is done and everything sent is answered. `edge` is called as what counts begins and ends.
+/// Sends until the plan is done and everything that was due is answered. `edge` is called as what counts begins and ends; what
+/// time it takes is the load's.
 ///
 /// # Errors
 /// An answer with another status than expected, or none.
@@ -28,9 +27,7 @@ pub(crate) fn drive(plan: &Plan<'_>, requests: &mut Requests, mut edge: impl FnM
     let mut connections = (0..plan.connections)
         .map(|index| Connection::open(plan.servers[index % plan.servers.len()], poll.registry(), Token(index)))
         .collect::<Result<Vec<_>>>()?;
-    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)?;
-    let raw = std::os::fd::AsFd::as_fd(&timer).as_raw_fd();
-    poll.registry().register(&mut SourceFd(&raw), TIMER, Interest::READABLE)?;
+    let timer = Timer::new(poll.registry(), TIMER)?;
 
     let mut latency = Histogram::new(3)?;
     let (mut sent, mut answers, mut in_flight) = (0_u64, 0_u64, 0_usize);
@@ -45,55 +42,70 @@ pub(crate) fn drive(plan: &Plan<'_>, requests: &mut Requests, mut edge: impl FnM
     // Those free, the one used last first: its data is still in the cache, here and there.
     let mut free: Vec<usize> = (0..plan.connections).rev().collect();
     let mut due: VecDeque<Instant> = VecDeque::new();
+    let mut heard = began;
     loop {
         let now = Instant::now();
         if counting.is_none() && now >= from {
             edge(Edge::Begin);
-            counting = Some(Instant::now());
+            counting = Some(now);
         }
-        if ended.is_none() && to.is_some_and(|to| now >= to) {
-            ended = Some(now);
-            edge(Edge::End);
-        }
-        let more = ended.is_none() && sent < count;
-        if more {
-            schedule.fill(now, &mut due, free.len().min(usize::try_from(count - sent).unwrap_or(usize::MAX)));
-            while sent < count
-                && !due.is_empty()
-                && let Some(index) = free.pop()
-                && let Some(since) = due.pop_front()
-            {
-                let connection = &mut connections[index];
-                requests.write(&mut connection.out);
-                connection.send(since)?;
-                (sent, in_flight) = (sent + 1, in_flight + 1);
+        if ended.is_none() {
+            let until = to.map_or(now, |to| to.min(now));
+            let most = usize::try_from(count - sent).unwrap_or(usize::MAX);
+            schedule.fill(until, &mut due, free.len().min(most));
+            if to.is_some_and(|to| now >= to) {
+                edge(Edge::End);
+                ended = Some(now);
+                if schedule.next().is_none() {
+                    due.clear();
+                }
             }
-        } else if in_flight == 0 {
+        }
+        // What was due in time is sent also after it: whoever is behind has that to answer for.
+        while sent < count
+            && !due.is_empty()
+            && let Some(index) = free.pop()
+            && let Some(since) = due.pop_front()
+        {
+            let connection = &mut connections[index];
+            requests.write(&mut connection.out);
+            connection.send(since)?;
+            (sent, in_flight) = (sent + 1, in_flight + 1);
+        }
+        if in_flight == 0 && (ended.is_some() || sent == count) {
             break;
         }
-        if let Some(next) = schedule.next().filter(|_| more && due.is_empty()) {
-            let wait = next.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
-            timer.set(Expiration::OneShot(TimeSpec::from_duration(wait)), TimerSetTimeFlags::empty())?;
+        let next = schedule.next().filter(|_| ended.is_none() && due.is_empty());
+        let wait = match next {
+            Some(next) => timer.wake_in(next.saturating_duration_since(Instant::now()), PATIENCE)?,
+            None => PATIENCE,
+        };
+        match poll.poll(&mut events, Some(wait)) {
+            // By whoever looks on with a debugger or a tracer.
+            Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+            polled => polled?,
         }
-        poll.poll(&mut events, Some(PATIENCE))?;
-        if events.is_empty() && in_flight > 0 {
+        let now = Instant::now();
+        if in_flight > 0 && now - heard > PATIENCE {
             bail!("no answer within {PATIENCE:?}; {in_flight} in flight");
         }
         for event in &events {
+            let Token(index) = event.token();
             if event.token() == TIMER {
-                // Only its edge matters: the next setting arms it again.
                 continue;
             }
-            let Token(index) = event.token();
             if let Some(since) = connections[index].proceed(plan.expect)? {
-                let now = Instant::now();
-                if counting.is_some() && ended.is_none() {
-                    answers += 1;
-                    latency.record(u64::try_from((now - since).as_nanos())?)?;
+                heard = Instant::now();
+                if since >= from && to.is_none_or(|to| since < to) {
+                    latency.record(u64::try_from((heard - since).as_nanos())?)?;
                 }
+                answers += u64::from(counting.is_some() && ended.is_none());
                 in_flight -= 1;
                 free.push(index);
             }
+        }
+        if in_flight == 0 {
+            heard = now;
         }
     }
     let ended = ended.unwrap_or_else(|| {
@@ -123,6 +135,7 @@ impl Schedule {
         self.rate.map(|_| self.next)
     }
 
+    /// Adds what has become due, where that is a matter of time; or fills those up that are free.
     fn fill(&mut self, now: Instant, due: &mut VecDeque<Instant>, free: usize) {
         match self.rate {
             None => due.extend(std::iter::repeat_n(now, free.saturating_sub(due.len()))),

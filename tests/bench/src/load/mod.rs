@@ -3,6 +3,7 @@
 mod connection;
 mod drive;
 mod requests;
+mod timer;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -45,7 +46,8 @@ pub(crate) struct Plan<'a> {
 
 /// What came of it.
 pub(crate) struct Load {
-    /// Nanoseconds from the moment that a delivery was to be sent to the end of its answer.
+    /// Nanoseconds from the moment that a delivery was to be sent to the end of its answer; of all that were to be sent within
+    /// the time that counts, whenever they were answered.
     pub(crate) latency: Histogram<u64>,
     /// Answers within the time that counts.
     pub(crate) answers: u64,
