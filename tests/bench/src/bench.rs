@@ -32,7 +32,10 @@ pub(crate) struct Settings {
 pub(crate) struct Sizes {
     /// Deliveries of a burst.
     pub(crate) burst: u64,
-    /// Deliveries that wait for a worker.
+    /// Deliveries that are sent again and again.
+    pub(crate) retried: u64,
+    /// Deliveries that wait for a worker whose speed is measured, and for one whose memory is.
+    pub(crate) waiting: u64,
     pub(crate) backlog: u64,
     /// Claims in Redis.
     pub(crate) claims: u64,
@@ -47,6 +50,8 @@ impl Sizes {
     pub(crate) fn divided(by: u64) -> Self {
         Self {
             burst: 100_000 / by,
+            retried: 50_000 / by,
+            waiting: 300_000 / by,
             backlog: 1_000_000 / by,
             claims: 5_000_000 / by,
             rows: 10_000_000 / by,
@@ -62,6 +67,8 @@ pub(crate) struct Bench {
     /// Where Restate is installed, where it is to be measured.
     pub(crate) restate: Option<PathBuf>,
     pub(crate) progress: Progress,
+    /// What could not be measured, and why.
+    pub(crate) failures: Vec<String>,
     /// The usual deliveries: every one new.
     pub(crate) requests: Requests,
 }
@@ -69,7 +76,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new(stage: Stage, settings: Settings, restate: Option<PathBuf>, progress: Progress) -> Result<Self> {
         let requests = Requests::new(stage.secrets.clone(), 0, BODY, "plain")?;
-        Ok(Self { stage, book: Book::default(), settings, restate, progress, requests })
+        Ok(Self { stage, book: Book::default(), settings, restate, progress, failures: Vec::new(), requests })
     }
 
     pub(crate) fn time(&self) -> Duration {

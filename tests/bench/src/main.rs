@@ -25,16 +25,17 @@ mod table;
 
 use std::fs;
 use std::io::{Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use local::Extra;
+use tokio::task::block_in_place;
 
 use crate::bench::{Bench, Settings, Sizes};
 use crate::progress::Progress;
-use crate::sections::{burst, growth, memory, retries, scale, side_by_side};
+use crate::sections::{burst, drain, growth, memory, retries, scale, side_by_side};
 use crate::stage::Stage;
 
 #[global_allocator]
@@ -111,30 +112,52 @@ async fn run(arguments: &Arguments) -> Result<()> {
         only: arguments.only.clone(),
         sizes: Sizes::divided(arguments.divide),
     };
+    let file = out.join("report.json");
+    // What an earlier run has found is not to be taken for this one's.
+    _ = fs::remove_file(&file);
+    accounts::check()?;
     let mut progress = Progress::new();
-    progress.part("installing peers");
+    block_in_place(|| local::install::install(&mut |step| progress.part(step)))?;
+    if arguments.peers {
+        progress.part("installing peers");
+    }
     let restate = arguments.peers.then(peers::Restate::install).transpose()?;
     progress.part("starting the stack");
     let stage = Stage::set(extra(&arguments.gateway_env)?, extra(&arguments.worker_env)?).await?;
     let mut bench = Bench::new(stage, settings, restate, progress)?;
-    measure(&mut bench).await?;
+    let measured = measure(&mut bench, &file).await;
     bench.progress.end();
-    report::write(&bench, &out.join("report.json")).await?;
-    plot::draw(&bench.book, &out)?;
-    summary::write(&bench)?;
-    writeln!(stdout(), "The report and the plots are in {}", out.display())?;
-    bench.stage.stack.shutdown().await
+    // Whatever has gone wrong, what was measured before is shown.
+    if !bench.book.is_empty() {
+        report::write(&bench, &file).await?;
+        plot::draw(&bench.book, &out)?;
+        summary::write(&bench)?;
+        writeln!(stdout(), "The report and the plots are in {}", out.display())?;
+    }
+    let (any, failures) = (!bench.book.is_empty(), bench.failures);
+    bench.stage.stack.shutdown().await?;
+    measured?;
+    ensure!(failures.is_empty(), "not measured: {}", failures.join("; "));
+    ensure!(
+        any,
+        "nothing has a name with {} in it; sections are {}",
+        arguments.only.join(" or "),
+        sections::NAMES.join(", ")
+    );
+    Ok(())
 }
 
-async fn measure(bench: &mut Bench) -> Result<()> {
+async fn measure(bench: &mut Bench, file: &Path) -> Result<()> {
     for round in 0..bench.settings.rounds {
         let of = format!("round {} of {}", round + 1, bench.settings.rounds);
         bench.progress.part(&format!("{of}: side by side"));
         side_by_side::round(bench, round).await?;
-        bench.progress.part(&format!("{of}: retries, burst, scale"));
+        bench.progress.part(&format!("{of}: drain, retries, burst, scale"));
+        drain::round(bench).await?;
         retries::round(bench).await?;
         burst::round(bench, round).await?;
         scale::round(bench, round).await?;
+        report::write(bench, file).await?;
     }
     growth::run(bench).await?;
     memory::run(bench).await

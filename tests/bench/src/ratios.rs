@@ -94,7 +94,7 @@ pub(crate) static RATIOS: [Ratio; 15] = [
     Ratio {
         name: "replay_cpu_over_new",
         goal: Some(Goal::AtMost(0.5)),
-        figure: |book| book.ratio("retries.replay", "pipeline.closed.64", costs),
+        figure: |book| book.ratio("retries.replay", "retries.new", costs),
     },
     Ratio {
         name: "growth_claims",
@@ -163,6 +163,7 @@ mod tests {
             latency_ms: [("p50", p99 / 4.0), ("p99", p99)].into(),
             cpu_us: cpu.iter().map(|(name, us)| ((*name).to_owned(), *us)).collect(),
             peak_bytes: [("gateway".to_owned(), 32 << 20)].into(),
+            stolen: None,
         }
     }
 
@@ -181,6 +182,7 @@ mod tests {
                     &[("gateway", 10.0), ("worker", 5.0), ("postgres", 15.0), ("floor", 99.0)],
                 ),
                 ("gateway.closed.64", 50.0, 4.0, &[("gateway", 12.0), ("redis", 6.0)]),
+                ("retries.new", 60.0, 2.0, &[("gateway", 10.0), ("worker", 5.0), ("postgres", 15.0)]),
                 ("retries.replay", 80.0, 4.0, &[("gateway", 9.0), ("redis", 6.0)]),
                 ("gateway.closed.256", 50.0, 4.0, &[]),
             ] {

@@ -23,12 +23,16 @@ struct Report<'a> {
     ratio_rounds: BTreeMap<&'static str, Figure>,
     goals: BTreeMap<&'static str, Goal>,
     sizing: Sizing<'a>,
+    /// What could not be measured, and why.
+    failures: &'a [String],
 }
 
 #[derive(Serialize)]
 struct Measurement<'a> {
     rounds: &'a [Sample],
     medians: Option<Sample>,
+    least: Option<Sample>,
+    most: Option<Sample>,
 }
 
 #[derive(Serialize)]
@@ -49,16 +53,17 @@ pub(crate) async fn write(bench: &Bench, file: &Path) -> Result<()> {
         settings: &bench.settings,
         measurements: book
             .all()
-            .map(|(name, rounds)| (name, Measurement { rounds, medians: book.median(name) }))
+            .map(|(name, rounds)| {
+                let [least, most] = book.spread(name);
+                (name, Measurement { rounds, medians: book.median(name), least, most })
+            })
             .collect(),
         memory: figures(&MEMORY).into_iter().map(|(name, figure)| (name, figure.most)).collect(),
         ratios: ratios.iter().map(|(name, figure)| (*name, figure.median)).collect(),
         ratio_rounds: ratios,
         goals: RATIOS.iter().chain(&MEMORY).filter_map(|ratio| Some((ratio.name, ratio.goal?))).collect(),
-        sizing: Sizing {
-            bytes: &book.room,
-            rates: book.median("pipeline.closed.64").map(|new| sizes(&new, &book.room)).unwrap_or_default(),
-        },
+        sizing: Sizing { bytes: &book.room, rates: sizes(book) },
+        failures: &bench.failures,
     };
     fs::write(file, serde_json::to_string_pretty(&report)? + "\n")
         .with_context(|| format!("writing {}", file.display()))

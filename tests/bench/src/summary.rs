@@ -5,99 +5,132 @@ use std::io::{Write, stdout};
 use anyhow::Result;
 
 use crate::bench::Bench;
-use crate::book::{Book, Figure};
+use crate::book::{Book, Figure, Sample};
 use crate::ratios::{Goal, MEMORY, RATIOS, Ratio};
 use crate::sections;
 use crate::sizing::sizes;
 use crate::table::{Table, grouped, number};
 
-/// Processes whose CPU is shown.
-const PROCESSES: [&str; 8] = ["floor", "insert", "gateway", "worker", "redis", "nats", "postgres", "restate"];
+/// Processes whose CPU and memory are shown.
+const PROCESSES: [&str; 10] =
+    ["client", "floor", "insert", "gateway", "worker", "redis", "nats", "postgres", "restate", "restate-handler"];
+/// Microseconds of CPU for each delivery below which a process is only there.
+const IDLE: f64 = 0.1;
 
 /// Writes everything.
 pub(crate) fn write(bench: &Bench) -> Result<()> {
-    let mut out = stdout().lock();
+    let (mut out, book) = (stdout().lock(), &bench.book);
+    writeln!(out, "\nMedians of {} rounds ± half of what they differ by.", bench.settings.rounds)?;
     for section in sections::NAMES {
-        if let Some(table) = section_table(&bench.book, section) {
+        let names = names(book, section);
+        if !names.is_empty() {
             writeln!(
                 out,
-                "\n{section}: medians of the rounds, ± half of what they differ by; ms; CPU in µs for each delivery\n{table}"
+                "\n{section}: a second, ms by percentile, and share of the cores that the host took away\n{}",
+                rates(book, &names)
             )?;
+            writeln!(out, "{section}: CPU in µs for each delivery\n{}", cpu(book, &names))?;
         }
     }
-    if let Some(table) = sizing_table(bench) {
+    let names: Vec<_> = book.all().map(|(name, _)| name).filter(|name| !name.starts_with("growth")).collect();
+    if !names.is_empty() {
         writeln!(
             out,
-            "sizing, on paper: from the CPU of pipeline.closed.64, gateways and workers at 60 % of a core each\n{table}"
+            "memory: the most that each ever had, in MiB (Postgres: at the end, what is shared counted once)\n{}",
+            memory(book, &names)
         )?;
     }
-    if let Some(table) = ratio_table(&bench.book) {
+    if let Some(table) = sizing_table(book) {
+        writeln!(
+            out,
+            "sizing, on paper: from the CPU of pipeline.open at the same rate (beyond: at 10,000), gateways and workers at 60 % of a core each\n{table}"
+        )?;
+    }
+    if let Some(table) = ratio_table(book) {
         writeln!(out, "ratios, and memory in MiB: the median of the rounds' (of memory the most)\n{table}")?;
     }
     Ok(())
 }
 
-fn section_table(book: &Book, section: &str) -> Option<Table> {
+/// Of a section, in their order.
+fn names<'b>(book: &'b Book, section: &str) -> Vec<&'b str> {
     let mut names: Vec<_> = book.all().map(|(name, _)| name).filter(|name| sections::of(name) == section).collect();
-    if names.is_empty() {
-        return None;
-    }
     names.sort_by_key(|name| by_system(name));
+    names
+}
+
+/// A median and its spread.
+fn figure(book: &Book, name: &str, value: impl Fn(&Sample) -> Option<f64>) -> String {
+    let Some(figure) = book.figure(name, |sample| value(sample).unwrap_or(f64::NAN)) else { return String::new() };
+    let spread = 50.0 * (figure.most - figure.least) / figure.median;
+    format!("{}{}", number(figure.median), if spread > 0.0 { format!(" ±{spread:.0}%") } else { String::new() })
+}
+
+fn rates(book: &Book, names: &[&str]) -> Table {
     let mut table = Table::new([
         "",
-        "answers/s",
-        "±",
-        "runs/s",
-        "all answered",
-        "all rows",
+        "answers",
+        "runs",
+        "all answered, s",
+        "all rows, s",
         "p50",
         "p99",
         "p99.9",
         "max",
-        PROCESSES[0],
-        PROCESSES[1],
-        PROCESSES[2],
-        PROCESSES[3],
-        PROCESSES[4],
-        PROCESSES[5],
-        PROCESSES[6],
-        PROCESSES[7],
+        "stolen, %",
     ]);
     for name in names {
-        let Some(median) = book.median(name) else { continue };
-        let spread = book
-            .figure(name, |sample| sample.per_second)
-            .map_or(String::new(), |figure| format!("{:.0} %", 50.0 * (figure.most - figure.least) / figure.median));
-        let seconds = |what: &str| median.seconds.get(what).map_or(String::new(), |seconds| format!("{seconds:.2} s"));
-        let [p50, p99, p999, max] = ["p50", "p99", "p99.9", "max"].map(|p| number(median.ms(p)));
-        let cpu = PROCESSES.map(|process| {
-            let us = median.cpu_of(&[process]);
-            // What idles beside the measurement is left out.
-            if us < 0.1 { String::new() } else { format!("{us:.1}") }
-        });
-        let [floor, insert, gateway, worker, redis, nats, postgres, restate] = cpu;
+        let of = |value: &dyn Fn(&Sample) -> Option<f64>| figure(book, name, value);
+        let ms = |percentile: &'static str| of(&|sample| sample.latency_ms.get(percentile).copied());
         table.row([
-            name.to_owned(),
-            number(median.per_second),
-            spread,
-            median.runs_per_second.map(number).unwrap_or_default(),
-            seconds("answers"),
-            seconds("rows"),
-            p50,
-            p99,
-            p999,
-            max,
-            floor,
-            insert,
-            gateway,
-            worker,
-            redis,
-            nats,
-            postgres,
-            restate,
+            (*name).to_owned(),
+            of(&|sample| Some(sample.per_second)),
+            of(&|sample| sample.runs_per_second),
+            of(&|sample| sample.seconds.get("answers").copied()),
+            of(&|sample| sample.seconds.get("rows").copied()),
+            ms("p50"),
+            ms("p99"),
+            ms("p99.9"),
+            ms("max"),
+            book.median(name)
+                .and_then(|sample| sample.stolen)
+                .map_or(String::new(), |share| format!("{:.1}", 100.0 * share)),
         ]);
     }
-    Some(table)
+    table
+}
+
+/// What idles beside the measurement is left out.
+fn cpu(book: &Book, names: &[&str]) -> Table {
+    let mut table = Table::new(heads());
+    for name in names {
+        let us = |process: &&str| {
+            let works = book.median(name).is_some_and(|sample| sample.cpu_of(&[process]) >= IDLE);
+            if works { figure(book, name, |sample| sample.cpu_us.get(*process).copied()) } else { String::new() }
+        };
+        table.row(row(name, us));
+    }
+    table
+}
+
+fn memory(book: &Book, names: &[&str]) -> Table {
+    let mut table = Table::new(heads());
+    let most = |process: &&str| {
+        let peaks = names.iter().flat_map(|name| book.of(name)).map(|sample| sample.peak_mib(process));
+        number(peaks.fold(f64::NAN, f64::max))
+    };
+    table.row(row("", most));
+    table
+}
+
+fn heads() -> [&'static str; PROCESSES.len() + 1] {
+    std::array::from_fn(|column| column.checked_sub(1).map_or("", |process| PROCESSES[process]))
+}
+
+fn row(name: &str, cell: impl Fn(&&str) -> String) -> [String; PROCESSES.len() + 1] {
+    std::array::from_fn(|column| {
+        column.checked_sub(1).map_or_else(|| name.to_owned(), |process| cell(&PROCESSES[process]))
+    })
 }
 
 /// Order of the rows: system, kind of load, and how much of it as a number.
@@ -130,12 +163,15 @@ fn ratio_table(book: &Book) -> Option<Table> {
     any.then_some(table)
 }
 
-fn sizing_table(bench: &Bench) -> Option<Table> {
-    let (median, room) = (bench.book.median("pipeline.closed.64")?, &bench.book.room);
+fn sizing_table(book: &Book) -> Option<Table> {
+    let (sizes, room) = (sizes(book), &book.room);
+    if sizes.is_empty() {
+        return None;
+    }
     let mut table =
         Table::new(["deliveries/s", "gateways", "workers", "Redis", "NATS", "Postgres", "claims", "backlog", "runs"]);
     let gib = |gib: Option<f64>, time: &str| gib.map_or(String::new(), |gib| format!("{} GiB/{time}", number(gib)));
-    for size in sizes(&median, room) {
+    for size in sizes {
         table.row([
             grouped(i64::from(size.deliveries_per_second)),
             size.gateways.to_string(),

@@ -27,8 +27,7 @@ const ADD: &str = "
     INSERT INTO webhook_secrets SELECT * FROM grown_secrets;
     SET LOCAL session_replication_role = origin;
     UPDATE organizations SET name = name WHERE id IN (SELECT id FROM grown_organizations);
-    COMMIT;
-    ANALYZE organizations, projects, templates, playbooks, webhook_secrets";
+    COMMIT";
 const REMOVE: &str = "
     BEGIN;
     SET LOCAL session_replication_role = replica;
@@ -103,6 +102,7 @@ impl Playbooks {
     /// Puts them into the catalog, and returns once every gateway knows all of them.
     pub(crate) async fn add(&self, stage: &Stage) -> Result<()> {
         stage.database.batch_execute(ADD).await?;
+        stage.database.batch_execute(CLEAN).await?;
         // Who knows a playbook refuses a wrong secret; to who does not, it is not there.
         self.answered(stage, 401).await
     }

@@ -4,6 +4,8 @@
 # $1: the directory, which is not there yet; $2: the server; $3: the service. Prints the pids of the two.
 trap '' HUP INT TERM
 mkdir -m 700 "$1" && cd "$1" || exit
+# The server leaves files where temporary ones go.
+export TMPDIR="$PWD"
 "$2" --no-logo >server.log 2>&1 &
 server=$!
 node "$3" handled >handler.log 2>&1 &

@@ -7,26 +7,36 @@ use anyhow::Result;
 pub(crate) use self::restate::Restate;
 use crate::bench::{BODY, Bench};
 use crate::load::Requests;
-use crate::measure::Load;
-use crate::sections::side_by_side::CONNECTIONS;
+use crate::sections::side_by_side::Sent;
 
-/// One round of the peer that is installed. It is started for it and is gone afterwards: it begins without a backlog, and what
-/// it does by itself disturbs no other measurement.
-pub(crate) async fn round(bench: &mut Bench) -> Result<()> {
-    let names = CONNECTIONS.map(|connections| (connections, format!("restate.closed.{connections}")));
-    let Some(installed) = bench.restate.clone().filter(|_| bench.wants_any(names.iter().map(|(_, name)| name))) else {
+/// Deliveries a second beyond which it would be the length of its queue that is measured.
+const MOST: u32 = 1000;
+
+/// The peer that is installed, if one is. It is started for each measurement and is gone afterwards: it begins without a backlog,
+/// and what it does by itself disturbs no other. Whatever goes wrong with it is told, and ends nothing else.
+pub(crate) async fn measure(bench: &mut Bench, name: &str, sent: Sent) -> Result<()> {
+    if matches!(sent, Sent::Open(rate) if rate > MOST) {
         return Ok(());
-    };
-    let restate = bench.stage.peer.insert(Restate::start(&installed).await?);
-    let mut requests = Requests::to_restate(restate::PATH, 0, BODY)?;
-    let address = restate.address;
-    for (connections, name) in names {
-        let load = Load::closed(vec![address], connections, bench.time());
-        bench.measure_with(&name, &load, &mut requests)?;
-        if let Some(restate) = &bench.stage.peer {
-            restate.settled(requests.next()).await?;
-        }
     }
+    let done = measure_restate(bench, name, sent).await;
     bench.stage.peer = None;
+    if let Err(error) = done {
+        bench.failures.push(format!("{name}: {error:#}"));
+        bench.restate = None;
+    }
     Ok(())
+}
+
+async fn measure_restate(bench: &mut Bench, name: &str, sent: Sent) -> Result<()> {
+    let Some(installed) = bench.restate.clone() else { return Ok(()) };
+    bench.progress.step("starting Restate");
+    let restate = bench.stage.peer.insert(Restate::start(&installed).await?);
+    let load = sent.to(vec![restate.address], bench);
+    let mut requests = Requests::to_restate(restate::PATH, 0, BODY)?;
+    bench.measure_with(name, &load, &mut requests)?;
+    // What it has accepted is to be handled: none of it is lost.
+    match &bench.stage.peer {
+        Some(restate) => restate.settled(requests.next()).await,
+        None => Ok(()),
+    }
 }

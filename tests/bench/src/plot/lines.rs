@@ -38,7 +38,7 @@ impl Lines {
         let (x_first, x_last) = ends(self.x_ticks.iter().map(|tick| tick.0));
         let (least, most) = ends(self.series.iter().flat_map(|series| series.points.iter().map(|point| point.1)));
         let ticks = if self.logarithmic { powers(least, most) } else { steps(most) };
-        let place = |value: f64| if self.logarithmic { value.log10() } else { value };
+        let place = |value: f64| if self.logarithmic { value.max(ticks[0]).log10() } else { value };
         let (low, high) = ends(ticks.iter().map(|tick| place(*tick)));
         let width = x_last - x_first;
         let x = Axis::new(x_first - 0.02 * width..x_last + 0.02 * width, self.x_ticks.clone());
@@ -74,6 +74,11 @@ fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 /// 1, 2 and 5 of every power of ten, from below the least to above the most; only powers where those would be too many.
 fn powers(least: f64, most: f64) -> Vec<f64> {
+    // What was too little to be measured is no power of anything.
+    let least = if least > 0.0 { least } else { most / 1000.0 };
+    if !(least > 0.0 && most.is_finite()) {
+        return vec![1.0, 10.0];
+    }
     let exponents = least.log10().floor() as i32..=most.log10().ceil() as i32;
     let all: Vec<_> =
         exponents.flat_map(|exponent| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(exponent))).collect();
@@ -84,6 +89,9 @@ fn powers(least: f64, most: f64) -> Vec<f64> {
 
 /// From nothing to above the most, in steps that one can count in.
 fn steps(most: f64) -> Vec<f64> {
+    if !(most > 0.0 && most.is_finite()) {
+        return vec![0.0, 1.0];
+    }
     let power = 10_f64.powf((most / 4.0).log10().floor());
     let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|digit| digit * power).into_iter().find(|step| most / step <= 6.0);
     let step = step.unwrap_or(10.0 * power);
@@ -110,6 +118,8 @@ mod tests {
         let labels = |least, most| powers(least, most).into_iter().map(label).collect::<Vec<_>>().join(" ");
         assert_eq!(labels(0.13, 7.8), "0.1 0.2 0.5 1 2 5 10");
         assert_eq!(labels(0.02, 0.05), "0.02 0.05");
+        assert_eq!(labels(0.0, 0.0), "1 10");
+        assert_eq!(steps(0.0), [0.0, 1.0]);
         assert_eq!(labels(30.0, 1400.0), "20 50 100 200 500 1,000 2,000");
     }
 }

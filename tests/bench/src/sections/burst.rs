@@ -2,11 +2,14 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::accounts;
 use crate::bench::Bench;
-use crate::measure::{Load, measure};
+use crate::book::Sample;
+use crate::load::{Requests, Until};
+use crate::measure::{Load, measure, put_on};
+use crate::stage::Stage;
 
 const CONNECTIONS: usize = 256;
 
@@ -26,23 +29,32 @@ pub(crate) async fn round(bench: &mut Bench, round: usize) -> Result<()> {
 
 async fn burst(bench: &mut Bench, name: &str) -> Result<()> {
     let (stage, count) = (&bench.stage, bench.settings.sizes.burst);
-    let through_queue = name.ends_with("pipeline");
-    let servers = if through_queue { stage.gateways() } else { vec![stage.insert.address] };
-    let processes = stage.processes();
-    let (before, began) = (accounts::cpu(&processes)?, Instant::now());
-    let mut sample = measure(stage, &Load::count(servers, CONNECTIONS, count), &mut bench.requests)?;
-    if through_queue {
-        stage.settled(count).await?;
-        sample.runs_per_second = Some(count as f64 / began.elapsed().as_secs_f64());
-        // To the last row, not to the last answer.
-        let used = accounts::between(&before, &accounts::cpu(&processes)?);
-        sample.cpu_us = accounts::each(&used, count as f64);
+    let sample = if name.ends_with("pipeline") {
+        let load = Load::count(stage.gateways(), CONNECTIONS, count);
+        to_the_last_row(stage, &load, &mut bench.requests).await?
     } else {
+        let mut sample =
+            measure(stage, &Load::count(vec![stage.insert.address], CONNECTIONS, count), &mut bench.requests)?;
         sample.runs_per_second = Some(sample.per_second);
-    }
-    sample.seconds = [("answers", sample.per_second), ("rows", sample.runs_per_second.unwrap_or_default())]
-        .map(|(what, rate)| (what, count as f64 / rate))
-        .into();
+        let seconds = count as f64 / sample.per_second;
+        sample.seconds = [("answers", seconds), ("rows", seconds)].into();
+        sample
+    };
     bench.note(name, sample);
     Ok(())
+}
+
+/// Deliveries through the whole pipeline after the tables were emptied, and what they cost by the time that the last one is a row.
+pub(super) async fn to_the_last_row(stage: &Stage, load: &Load, requests: &mut Requests) -> Result<Sample> {
+    let Until::Count(count) = load.until else { bail!("a load without end") };
+    let (processes, began) = (stage.processes(), Instant::now());
+    let before = accounts::cpu(&processes)?;
+    let measured = put_on(stage, load, requests)?;
+    stage.settled(count).await?;
+    let (took, used) = (began.elapsed(), accounts::between(&before, &accounts::cpu(&processes)?));
+    let mut sample = measured.sample()?;
+    sample.runs_per_second = Some(count as f64 / took.as_secs_f64());
+    sample.cpu_us = accounts::each(&used, count as f64);
+    sample.seconds = [("answers", count as f64 / sample.per_second), ("rows", took.as_secs_f64())].into();
+    Ok(sample)
 }

@@ -7,8 +7,34 @@ use futures_util::{SinkExt, TryStreamExt};
 use tokio::time::sleep;
 
 use crate::accounts;
+use crate::bench::Bench;
 use crate::book::Sample;
-use crate::stage::Stage;
+use crate::measure::{Load, measure};
+use crate::stage::{PATIENCE, Stage};
+
+/// That fill the queue.
+const CONNECTIONS: usize = 256;
+
+/// One round: a backlog that the gateway alone leaves, drained by the worker and copied into another table.
+pub(crate) async fn round(bench: &mut Bench) -> Result<()> {
+    if !bench.wants_any(["drain", "copy"]) {
+        return Ok(());
+    }
+    bench.stage.stop_workers().await?;
+    bench.stage.clear().await?;
+    bench.progress.step("deliveries to be drained");
+    let waiting = bench.settings.sizes.waiting;
+    measure(&bench.stage, &Load::count(bench.stage.gateways(), CONNECTIONS, waiting), &mut bench.requests)?;
+    bench.progress.step("drain");
+    let sample = drain(&bench.stage, waiting).await?;
+    bench.note("drain", sample);
+    if bench.wants("copy") {
+        bench.progress.step("copy");
+        let sample = copy(&bench.stage).await?;
+        bench.note("copy", sample);
+    }
+    Ok(())
+}
 
 /// Starts the worker, lets it drain what waits, and times it from the first rows to the last.
 pub(crate) async fn drain(stage: &Stage, waiting: u64) -> Result<Sample> {
@@ -16,7 +42,7 @@ pub(crate) async fn drain(stage: &Stage, waiting: u64) -> Result<Sample> {
     accounts::forget_peaks(&stage.processes());
     stage.start_worker().await?;
     let processes = stage.processes();
-    let mut began = None;
+    let (mut began, deadline) = (None, Instant::now() + PATIENCE);
     loop {
         let created = stage.created().await? - before;
         let now = Instant::now();
@@ -34,6 +60,8 @@ pub(crate) async fn drain(stage: &Stage, waiting: u64) -> Result<Sample> {
             }
             other => began = other,
         }
+        ensure!(now < deadline, "{created} of {waiting} within {PATIENCE:?}");
+        ensure!(stage.processes() == processes, "a process has ended while the queue was drained");
         // Short against the whole, and long enough not to be seen in Postgres' account.
         sleep(Duration::from_millis(10)).await;
     }

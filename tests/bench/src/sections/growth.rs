@@ -33,12 +33,17 @@ async fn of_claims(bench: &mut Bench) -> Result<()> {
     claims(&mut bench.stage.redis, count).await?;
     let full = bench.stage.redis_bytes().await?;
     bench.book.room.redis_per_key = Some(full.saturating_sub(empty) as f64 / count as f64);
-    for _ in 0..bench.settings.rounds {
-        bench.pipeline(many, bench.closed(CONNECTIONS)).await?;
-        swap_redis(bench).await?;
-        bench.pipeline(few, bench.closed(CONNECTIONS)).await?;
-        let _: () = redis::cmd("FLUSHDB").query_async(&mut bench.stage.redis).await?;
-        swap_redis(bench).await?;
+    for round in 0..bench.settings.rounds {
+        for name in in_turn([few, many], round) {
+            if name == many {
+                bench.pipeline(many, bench.closed(CONNECTIONS)).await?;
+            } else {
+                swap_redis(bench).await?;
+                bench.pipeline(few, bench.closed(CONNECTIONS)).await?;
+                let _: () = redis::cmd("FLUSHDB").query_async(&mut bench.stage.redis).await?;
+                swap_redis(bench).await?;
+            }
+        }
     }
     bench.stage.clear().await
 }
@@ -70,12 +75,17 @@ async fn of_rows(bench: &mut Bench) -> Result<()> {
     database.batch_execute("ANALYZE runs; CHECKPOINT").await?;
     bench.progress.step("touching the index");
     rows(&bench.stage, count / 20).await?;
-    for _ in 0..bench.settings.rounds {
-        bench.pipeline(many, bench.closed(CONNECTIONS)).await?;
-        tables.swap().await?;
-        bench.pipeline(few, bench.closed(CONNECTIONS)).await?;
-        database.batch_execute("TRUNCATE runs").await?;
-        tables.swap().await?;
+    for round in 0..bench.settings.rounds {
+        for name in in_turn([few, many], round) {
+            if name == many {
+                bench.pipeline(many, bench.closed(CONNECTIONS)).await?;
+            } else {
+                tables.swap().await?;
+                bench.pipeline(few, bench.closed(CONNECTIONS)).await?;
+                database.batch_execute("TRUNCATE runs").await?;
+                tables.swap().await?;
+            }
+        }
     }
     database.batch_execute("TRUNCATE runs").await?;
     tables.drop().await
@@ -92,12 +102,18 @@ async fn of_playbooks(bench: &mut Bench) -> Result<()> {
     bench.stage.clear().await?;
     let playbooks = Playbooks::new(&bench.stage, bench.settings.sizes.playbooks).await?;
     let mut requests = Requests::new(playbooks.secrets(), FIRST, crate::bench::BODY, "plain")?;
-    for _ in 0..bench.settings.rounds {
-        playbooks.add(&bench.stage).await?;
-        bench.pipeline_with(many, bench.closed(CONNECTIONS), &mut requests).await?;
-        bench.stage.truncate().await?;
-        playbooks.remove(&bench.stage).await?;
-        bench.pipeline(few, bench.closed(CONNECTIONS)).await?;
+    for round in 0..bench.settings.rounds {
+        for name in in_turn([few, many], round) {
+            bench.stage.clear().await?;
+            if name == many {
+                playbooks.add(&bench.stage).await?;
+                bench.pipeline_with(many, bench.closed(CONNECTIONS), &mut requests).await?;
+                bench.stage.truncate().await?;
+                playbooks.remove(&bench.stage).await?;
+            } else {
+                bench.pipeline(few, bench.closed(CONNECTIONS)).await?;
+            }
+        }
     }
     Ok(())
 }
@@ -113,11 +129,17 @@ async fn of_payload(bench: &mut Bench) -> Result<()> {
     for (first, bytes) in (2..).zip(PAYLOADS) {
         requests.push(Requests::new(secrets.clone(), first * FIRST, bytes, "plain")?);
     }
-    for _ in 0..bench.settings.rounds {
-        bench.stage.clear().await?;
-        for (name, requests) in names.iter().zip(&mut requests) {
-            bench.pipeline_with(name, bench.closed(CONNECTIONS), requests).await?;
+    for round in 0..bench.settings.rounds {
+        for index in in_turn([0, 1], round) {
+            bench.stage.clear().await?;
+            bench.pipeline_with(&names[index], bench.closed(CONNECTIONS), &mut requests[index]).await?;
         }
     }
     Ok(())
+}
+
+/// Neither is always the one that comes first.
+fn in_turn<T>(mut both: [T; 2], round: usize) -> [T; 2] {
+    both.rotate_left(round % 2);
+    both
 }

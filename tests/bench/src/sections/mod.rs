@@ -1,7 +1,7 @@
 //! The measurements, a file for each kind.
 
 pub(crate) mod burst;
-mod drain;
+pub(crate) mod drain;
 pub(crate) mod growth;
 pub(crate) mod memory;
 pub(crate) mod retries;

@@ -1,11 +1,8 @@
-//! The floor, the alternative, the gateway and the whole pipeline, one after the other in each round; and the backlog that
-//! the gateway alone leaves, drained by the worker and copied into another table.
-
-use std::net::SocketAddr;
+//! The floor, the alternative, the gateway, the whole pipeline and the peers, one after the other for each load in each round: what
+//! is compared is seconds apart.
 
 use anyhow::Result;
 
-use super::drain::{copy, drain};
 use crate::bench::Bench;
 use crate::measure::Load;
 use crate::peers;
@@ -20,36 +17,49 @@ pub(crate) const RATES: [u32; 3] = [1000, 5000, 10_000];
 enum System {
     Floor,
     Insert,
-    /// The gateway with a worker.
-    Pipeline,
     /// The gateway alone.
     Gateway,
+    /// The gateway with a worker.
+    Pipeline,
+    Restate,
 }
 
 impl System {
-    /// So that what is compared is not far apart, and nobody is always first.
-    const ORDER: [Self; 4] = [Self::Floor, Self::Insert, Self::Gateway, Self::Pipeline];
+    /// In the first round; in each other one another is first.
+    const ORDER: [Self; 5] = [Self::Floor, Self::Gateway, Self::Insert, Self::Pipeline, Self::Restate];
 
     fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
             Self::Insert => "insert",
-            Self::Pipeline => "pipeline",
             Self::Gateway => "gateway",
+            Self::Pipeline => "pipeline",
+            Self::Restate => "restate",
+        }
+    }
+}
+
+/// How they are sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sent {
+    Closed(usize),
+    Open(u32),
+}
+
+impl Sent {
+    /// Part of the measurement's name.
+    fn name(self) -> String {
+        match self {
+            Self::Closed(connections) => format!("closed.{connections}"),
+            Self::Open(rate) => format!("open.{rate}"),
         }
     }
 
-    /// What is measured of it.
-    fn loads(self, bench: &Bench, servers: &[SocketAddr]) -> Vec<(String, Load)> {
-        let closed = CONNECTIONS.map(|connections| {
-            let load = Load::closed(servers.to_vec(), connections, bench.time());
-            (format!("{}.closed.{connections}", self.name()), load)
-        });
-        let open = RATES.map(|rate| {
-            let load = Load::open(servers.to_vec(), rate, bench.time());
-            (format!("{}.open.{rate}", self.name()), load)
-        });
-        closed.into_iter().chain(open).filter(|(name, _)| bench.wants(name)).collect()
+    pub(crate) fn to(self, servers: Vec<std::net::SocketAddr>, bench: &Bench) -> Load {
+        match self {
+            Self::Closed(connections) => Load::closed(servers, connections, bench.time()),
+            Self::Open(rate) => Load::open(servers, rate, bench.time()),
+        }
     }
 }
 
@@ -57,54 +67,31 @@ impl System {
 pub(crate) async fn round(bench: &mut Bench, round: usize) -> Result<()> {
     let mut order = System::ORDER;
     order.rotate_left(round % System::ORDER.len());
-    for system in order {
-        let servers = match system {
-            System::Floor => vec![bench.stage.floor.address],
-            System::Insert => vec![bench.stage.insert.address],
-            System::Pipeline | System::Gateway => bench.stage.gateways(),
-        };
-        let loads = system.loads(bench, &servers);
-        match system {
-            System::Gateway => gateway(bench, &loads).await?,
-            _ if loads.is_empty() => {}
-            System::Floor | System::Insert => {
-                bench.stage.clear().await?;
-                loads.iter().try_for_each(|(name, load)| bench.measure(name, load))?;
-            }
-            System::Pipeline => {
-                bench.stage.clear().await?;
-                for (name, load) in loads {
-                    bench.pipeline(&name, load).await?;
-                }
+    for sent in CONNECTIONS.map(Sent::Closed).into_iter().chain(RATES.map(Sent::Open)) {
+        for system in order {
+            let name = format!("{}.{}", system.name(), sent.name());
+            if bench.wants(&name) {
+                measure(bench, &name, system, sent).await?;
             }
         }
     }
-    peers::round(bench).await
+    Ok(())
 }
 
-/// With nobody to take what it puts into the queue; and then with somebody.
-async fn gateway(bench: &mut Bench, loads: &[(String, Load)]) -> Result<()> {
-    // Something has to wait if a backlog is to be drained.
-    let filling = [("backlog".to_owned(), bench.closed(64))];
-    let loads = if loads.is_empty() && bench.wants_any(["drain", "copy"]) { &filling } else { loads };
-    if loads.is_empty() {
-        return Ok(());
-    }
-    bench.stage.stop_workers().await?;
+async fn measure(bench: &mut Bench, name: &str, system: System, sent: Sent) -> Result<()> {
     bench.stage.clear().await?;
-    let first = bench.requests.next();
-    for (name, load) in loads {
-        bench.progress.step(name);
-        let sample = crate::measure::measure(&bench.stage, load, &mut bench.requests)?;
-        bench.note(name, sample);
+    match system {
+        System::Floor => bench.measure(name, &sent.to(vec![bench.stage.floor.address], bench)),
+        System::Insert => bench.measure(name, &sent.to(vec![bench.stage.insert.address], bench)),
+        System::Pipeline => bench.pipeline(name, sent.to(bench.stage.gateways(), bench)).await,
+        System::Gateway => {
+            bench.stage.stop_workers().await?;
+            let first = bench.requests.next();
+            bench.measure(name, &sent.to(bench.stage.gateways(), bench))?;
+            // Nobody measures how: the queue is to be empty for the next one.
+            bench.stage.start_worker().await?;
+            bench.stage.settled(bench.requests.next() - first).await
+        }
+        System::Restate => peers::measure(bench, name, sent).await,
     }
-    bench.progress.step("drain");
-    let sample = drain(&bench.stage, bench.requests.next() - first).await?;
-    bench.note("drain", sample);
-    if bench.wants("copy") {
-        bench.progress.step("copy");
-        let sample = copy(&bench.stage).await?;
-        bench.note("copy", sample);
-    }
-    Ok(())
 }

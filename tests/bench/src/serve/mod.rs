@@ -52,6 +52,8 @@ impl Server {
     pub(crate) fn start(kind: Kind, database: &str, pool: usize) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", kind.name(), "--pool", &pool.to_string()]);
+        // As many threads as a gateway has by itself: what is set in our environment does not reach the gateways.
+        command.env_remove("RUNLATCH_THREADS");
         // The pipe also tells it when we are gone.
         command.env("DATABASE_URL", database).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {}", kind.name()))?;

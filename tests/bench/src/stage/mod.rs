@@ -36,7 +36,7 @@ const POSTGRES: [(&str, &str); 5] = [
 /// Connections of the plain INSERT's pool.
 const POOL: usize = 16;
 /// Longest wait for anything that is not measured.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// A mark is written after its delivery was answered.
 const MARKS: Duration = Duration::from_millis(500);
 
@@ -117,9 +117,7 @@ impl Stage {
 
     /// Deliveries that have become runs since the last [`Stage::clear`], from the workers' own record.
     pub(crate) async fn created(&self) -> Result<u64> {
-        let row =
-            self.database.query_one("SELECT coalesce(sum(created), 0)::bigint FROM settled_sequences", &[]).await?;
-        Ok(u64::try_from(row.get::<_, i64>(0))?)
+        created(&self.database).await
     }
 
     /// Waits until so many deliveries have become runs.
@@ -149,6 +147,11 @@ impl Stage {
         let info: String = redis::cmd("INFO").arg("memory").query_async(&mut self.redis).await?;
         Ok(machine::find(&info, "used_memory").parse()?)
     }
+}
+
+pub(crate) async fn created(database: &Client) -> Result<u64> {
+    let row = database.query_one("SELECT coalesce(sum(created), 0)::bigint FROM settled_sequences", &[]).await?;
+    Ok(u64::try_from(row.get::<_, i64>(0))?)
 }
 
 async fn connect(stack: &Stack) -> Result<Client> {
