@@ -51,7 +51,8 @@ impl Sizes {
         Self {
             burst: 100_000 / by,
             retried: 50_000 / by,
-            waiting: 300_000 / by,
+            // Several batches, or there is no time between the first and the last.
+            waiting: 300_000 / by.min(10),
             backlog: 1_000_000 / by,
             claims: 5_000_000 / by,
             rows: 10_000_000 / by,
