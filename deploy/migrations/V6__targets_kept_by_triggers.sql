@@ -16,6 +16,12 @@ SET LOCAL lock_timeout = '5s';
 -- The same lock. "rlch" and 4: proto's LOCK.
 SELECT pg_advisory_xact_lock(1919705960, 4);
 
+-- Moves on with every loss, under the lock: a worker that has seen a target once need not look again before that. No count: a
+-- sequence also moves when a transaction is taken back, and leaps after a crash. Whoever disables the triggers is to restart
+-- the workers.
+CREATE SEQUENCE catalog_losses;
+GRANT SELECT ON catalog_losses TO runlatch_worker;
+
 -- With its owner's rights: who may delete from the catalog need not be one who may read runs.
 CREATE FUNCTION keep_what_runs_name() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '5s' AS $$
@@ -28,7 +34,7 @@ BEGIN
             RAISE EXCEPTION '% can only lose rows under READ COMMITTED', TG_TABLE_NAME
                 USING ERRCODE = 'invalid_transaction_state';
         END IF;
-        PERFORM pg_advisory_xact_lock(1919705960, 4);
+        PERFORM pg_advisory_xact_lock(1919705960, 4), nextval('catalog_losses');
     END IF;
     CASE
         WHEN TG_OP = 'TRUNCATE' THEN
@@ -75,11 +81,18 @@ CREATE CONSTRAINT TRIGGER keep_changed_at_commit AFTER UPDATE ON projects DEFERR
 CREATE CONSTRAINT TRIGGER keep_changed_at_commit AFTER UPDATE ON templates DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
     WHEN ((OLD.id, OLD.organization_id) IS DISTINCT FROM (NEW.id, NEW.organization_id)) EXECUTE FUNCTION keep_what_runs_name('alone');
 
--- Not before: runs may be truncated by the same statement. And one look is enough: whoever inserts has read this table, and
--- it was theirs until they had committed.
+-- Not before: runs may be truncated by the same statement. And the second look, which comes after the first by its name, not at
+-- the commit, which no trigger of a whole table waits for: who leaves that open keeps everybody waiting who reads the table.
 CREATE TRIGGER keep_truncated AFTER TRUNCATE ON playbooks FOR EACH STATEMENT EXECUTE FUNCTION keep_what_runs_name();
 CREATE TRIGGER keep_truncated AFTER TRUNCATE ON projects FOR EACH STATEMENT EXECUTE FUNCTION keep_what_runs_name();
 CREATE TRIGGER keep_truncated AFTER TRUNCATE ON templates FOR EACH STATEMENT EXECUTE FUNCTION keep_what_runs_name();
+
+CREATE TRIGGER keep_truncated_alone AFTER TRUNCATE ON playbooks FOR EACH STATEMENT
+    EXECUTE FUNCTION keep_what_runs_name('alone');
+CREATE TRIGGER keep_truncated_alone AFTER TRUNCATE ON projects FOR EACH STATEMENT
+    EXECUTE FUNCTION keep_what_runs_name('alone');
+CREATE TRIGGER keep_truncated_alone AFTER TRUNCATE ON templates FOR EACH STATEMENT
+    EXECUTE FUNCTION keep_what_runs_name('alone');
 
 ALTER TABLE runs
     DROP CONSTRAINT runs_organization_id_playbook_id_fkey,
@@ -88,3 +101,6 @@ ALTER TABLE runs
 COMMENT ON COLUMN runs.playbook_id IS 'Playbook that the delivery was sent to. It stays while a run names it (triggers keep_…).';
 COMMENT ON COLUMN runs.project_id IS 'Target project as the gateway resolved it when it accepted the delivery. Stays as the playbook does.';
 COMMENT ON COLUMN runs.template_id IS 'Target template as the gateway resolved it when it accepted the delivery. Stays as the playbook does.';
+
+-- Most deliveries are for the project and template that their playbook names, and those it keeps.
+GRANT SELECT (project_id, template_id) ON playbooks TO runlatch_worker;

@@ -157,7 +157,7 @@ async fn transaction<'d, 'a>(
 ) -> Result<Option<Settled<'d, 'a>>, Trouble> {
     let connection = database.connection().await?;
     let begin = format!("{BEGIN}; {}; SAVEPOINT batch", lock.take());
-    let outcomes = insert(&connection, connection.batch_execute(&begin), decoded.items()).await?;
+    let outcomes = insert(&connection, connection.batch_execute(&begin), decoded.items(), &database.targets).await?;
     ops::kill_point!(Inserted);
     let outcomes = look_up(&connection, decoded.items(), outcomes).await?;
     if !lock.allows(&outcomes) {

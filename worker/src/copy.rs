@@ -3,7 +3,8 @@
 //! That takes Postgres half the time of an `INSERT` with as many parameters: it fills a page at once, and needs no arrays and
 //! no second thoughts about each row. But it knows no `ON CONFLICT`. So what stands in a row's way is asked for first
 //! (`plain.rs`), in the same round trip; and where the answer is outdated by the time the row comes, because another lane was
-//! faster, or Postgres refuses a row's data, the whole batch is inserted in the other way.
+//! faster, or what is remembered of targets is outdated, or Postgres refuses a row's data, the whole batch is inserted in the
+//! other way.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::Object;
@@ -11,7 +12,7 @@ use futures_util::SinkExt;
 use proto::{Timestamp, envelope::Delivery};
 use tokio_postgres::CopyInSink;
 
-use crate::{decode::Item, outcome::Outcome, plain, trouble::Trouble};
+use crate::{decode::Item, outcome::Outcome, plain, targets::Targets, trouble::Trouble};
 
 /// From this many deliveries on. Below, the round trip that a `COPY` costs more than it saves.
 pub(crate) const COPY_FROM: usize = 64;
@@ -28,14 +29,18 @@ pub(crate) async fn copy(
     connection: &Object,
     begin: impl Future<Output = Result<(), tokio_postgres::Error>>,
     items: &[Item<'_>],
+    targets: &Targets,
 ) -> Result<Option<Vec<Option<Outcome>>>, Trouble> {
-    let (question, copy) =
-        tokio::try_join!(connection.prepare_cached(plain::QUESTION), connection.prepare_cached(COPY))?;
+    let question = plain::question();
+    let (question, copy) = tokio::try_join!(connection.prepare_cached(&question), connection.prepare_cached(COPY))?;
     // One round trip for all three.
     let (begin, plain, sink) =
-        tokio::join!(begin, plain::find(connection, &question, items), connection.copy_in(&copy));
+        tokio::join!(begin, plain::find(connection, &question, items, targets), connection.copy_in(&copy));
     begin?;
-    let plain = plain?;
+    let Some(plain) = plain? else {
+        send(sink?, std::iter::empty()).await?;
+        return Ok(None);
+    };
     let rows = items.iter().zip(&plain).filter(|(_, plain)| **plain).map(|(item, _)| &item.delivery);
     match send(sink?, rows).await {
         // A trigger of the operator's that drops rows in silence is no reason to ack them.

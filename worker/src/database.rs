@@ -19,6 +19,7 @@ use crate::{
     gone::Lock,
     session::Sessions,
     stalled::Stalled,
+    targets::Targets,
     trouble::Trouble,
 };
 
@@ -61,6 +62,8 @@ pub(crate) struct Database {
     health: Mutex<Health>,
     usable: watch::Sender<bool>,
     max_hold: Duration,
+    /// Those that batches have found in the catalog.
+    pub(crate) targets: Targets,
     /// Held by the lane that tries a suspect.
     pub(crate) suspect: tokio::sync::Mutex<()>,
     /// Cancelled when a stopping worker must put back what it holds.
@@ -80,7 +83,7 @@ impl Database {
         let health = Health { probe: Some(Trouble::Connection("not tried yet".to_owned())), ..Health::default() };
         let give_up = CancellationToken::new();
         let (health, usable, suspect) = (Mutex::new(health), watch::Sender::new(false), tokio::sync::Mutex::new(()));
-        Self { pool, health, usable, max_hold, suspect, give_up }
+        Self { pool, health, usable, max_hold, targets: Targets::default(), suspect, give_up }
     }
 
     /// A connection of one's own.

@@ -14,6 +14,7 @@ use crate::{
     copy::{COPY_FROM, copy},
     decode::Item,
     outcome::Outcome,
+    targets::Targets,
     trouble::Trouble,
 };
 
@@ -113,6 +114,7 @@ pub(crate) async fn insert(
     connection: &Object,
     begin: impl Future<Output = Result<(), tokio_postgres::Error>>,
     items: &[Item<'_>],
+    targets: &Targets,
 ) -> Result<Vec<Option<Outcome>>, Trouble> {
     if items.is_empty() {
         begin.await?;
@@ -121,7 +123,7 @@ pub(crate) async fn insert(
     if items.len() < COPY_FROM {
         return insert_or_bisect(connection, begin, items).await;
     }
-    match copy(connection, begin, items).await? {
+    match copy(connection, begin, items, targets).await? {
         Some(outcomes) => Ok(outcomes),
         None => insert_or_bisect(connection, std::future::ready(Ok(())), items).await,
     }

@@ -42,6 +42,7 @@ mod session;
 mod stalled;
 mod stream;
 mod suspect;
+mod targets;
 mod trouble;
 
 pub use run::run;

@@ -90,9 +90,9 @@ const GRANTED: &[&str] = &[
      dead_letters.playbook_id dead_letters.project_id dead_letters.project_slug dead_letters.reason \
      dead_letters.run_id dead_letters.stream_epoch dead_letters.stream_sequence dead_letters.template_id \
      dead_letters.template_slug runs settled_sequences suspect_messages",
-    "runlatch_worker SELECT dead_letters.identity dead_letters.reason playbooks.id playbooks.organization_id \
-     projects.id projects.organization_id runs.fingerprint runs.id suspect_messages templates.id \
-     templates.organization_id",
+    "runlatch_worker SELECT catalog_losses dead_letters.identity dead_letters.reason playbooks.id playbooks.organization_id \
+     playbooks.project_id playbooks.template_id projects.id projects.organization_id runs.fingerprint runs.id \
+     suspect_messages templates.id templates.organization_id",
     "runlatch_worker UPDATE suspect_messages",
 ];
 

@@ -1,5 +1,7 @@
 //! What a run names stays in the catalog, although no foreign key of `runs` says so.
 
+use std::time::{Duration, Instant};
+
 use local::{Role, Stack};
 use tokio_postgres::error::SqlState;
 
@@ -170,7 +172,34 @@ async fn a_deletion_gives_up_rather_than_keep_the_workers_waiting() {
     let (rival, (first, second)) = (connect(&world.stack).await, proto::dead_letter::LOCK);
     let shared = format!("BEGIN; SELECT pg_advisory_xact_lock_shared({first}, {second})");
     rival.batch_execute(&shared).await.expect("shared");
+    let began = Instant::now();
     refused(&world.database, "DELETE FROM projects WHERE slug = 'unused'", SqlState::LOCK_NOT_AVAILABLE).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     rival.batch_execute("ROLLBACK").await.expect("released");
     assert_eq!(world.database.execute("DELETE FROM projects WHERE slug = 'unused'", &[]).await.expect("deleted"), 1);
+}
+
+/// A batch that is large enough to be copied asks only for targets that it does not remember.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_was_seen_before_is_not_believed_in_when_something_was_lost() {
+    let world = World::new().await;
+    let payload = proto::Payload::parse(b"{}").expect("a payload");
+    for (round, lose) in (1..).zip(["DELETE FROM projects", "UPDATE projects SET id = gen_random_uuid()"]) {
+        let project = world.create_project(&format!("side-{round}")).await;
+        let publish = async |name: &str| {
+            let key = |i| format!("{name}-{round}-{i}");
+            let message: Vec<_> =
+                (0..100).map(|i| world.delivery_of(&key(i), payload.clone(), project).encode()).collect();
+            world.publish(&message).await;
+            world.drained().await;
+        };
+        publish("seen").await;
+        publish("remembered").await;
+        assert_eq!(world.settled().await, (200 * round, 0, 100 * (round - 1)));
+        world.database.batch_execute("DELETE FROM runs").await.expect("deleted");
+        world.database.batch_execute(&format!("{lose} WHERE slug = 'side-{round}'")).await.expect("lost");
+        publish("gone").await;
+        assert_eq!(world.settled().await, (200 * round, 0, 100 * round), "{lose}");
+    }
+    assert_eq!(world.metric(WORKER, "runlatch_worker_commit_failures_total").await, 0.0);
 }
