@@ -7,24 +7,25 @@
 -- there; and when it commits, having the lock alone. Whatever was inserted for its row can be seen by then, and whoever
 -- inserts next sees that the row is gone. So a transaction that is left open keeps nobody waiting.
 --
--- Its price: no index leads from a playbook, project or template to its runs, so each look may read all of them, the
--- second while inserting waits. Disable a playbook rather than delete it.
+-- Its price: no index leads from a playbook, project or template to its runs, so each look, one for each row that is deleted,
+-- may read all of them, the second while inserting waits. Disable a playbook rather than delete it.
 
 -- Of the lock as well as of the tables: who waits alone makes all who insert wait behind.
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '3s';
 
 -- The same lock. "rlch" and 4: proto's LOCK.
 SELECT pg_advisory_xact_lock(1919705960, 4);
 
--- Moves on with every loss, under the lock: a worker that has seen a target once need not look again before that. No count: a
--- sequence also moves when a transaction is taken back, and leaps after a crash. Whoever disables the triggers is to restart
--- the workers.
+-- Another number with every loss, under the lock: a worker that has seen a target once need not look again before that. Drawn
+-- at random, since a crash may take back a number that was seen and dealt for a loss that did not happen. Whoever disables the
+-- triggers is to restart the workers.
 CREATE SEQUENCE catalog_losses;
+SELECT setval('catalog_losses', 1);
 GRANT SELECT ON catalog_losses TO runlatch_worker;
 
 -- With its owner's rights: who may delete from the catalog need not be one who may read runs.
 CREATE FUNCTION keep_what_runs_name() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '5s' AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '3s' AS $$
 DECLARE
     named boolean;
 BEGIN
@@ -34,7 +35,7 @@ BEGIN
             RAISE EXCEPTION '% can only lose rows under READ COMMITTED', TG_TABLE_NAME
                 USING ERRCODE = 'invalid_transaction_state';
         END IF;
-        PERFORM pg_advisory_xact_lock(1919705960, 4), nextval('catalog_losses');
+        PERFORM pg_advisory_xact_lock(1919705960, 4), setval('catalog_losses', 1 + (random() * 9e18)::bigint);
     END IF;
     CASE
         WHEN TG_OP = 'TRUNCATE' THEN

@@ -32,9 +32,8 @@ const ATTEMPT: Duration = Duration::from_secs(60);
 /// How often Postgres is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Inserts no row, waits for what an insertion would wait for, and fails of what it would fail of: no table, no right, a
-/// server or a role that takes no writes.
-/// Gives up sooner than a session does by itself (`session.rs`), and for the same reason.
+/// Inserts no row, waits for what an insertion into `runs` would wait for, and fails of what it would fail of: no table, no
+/// right, a server or a role that takes no writes. Those who wait for the lock alone give up sooner (`gone.rs`). Gives up sooner than a session does by itself (`session.rs`), and for the same reason.
 fn probe_runs() -> String {
     let lock = Lock::Shared.take();
     format!(
@@ -157,7 +156,8 @@ impl Database {
                 // What this connection died of, the idle ones may have died of too, and each would cost a batch an attempt.
                 self.pool.retain(|_, _| false);
             }
-            if answer.is_ok() {
+            // Also where the probe waits in vain: for what such a session holds, perhaps.
+            if !matches!(answer, Err(Trouble::Connection(_))) {
                 let ended = timeout(CONNECT, stalled.end(self)).await.unwrap_or(Err(Trouble::Slow));
                 _ = ended
                     .inspect_err(|trouble| tracing::debug!(%trouble, "could not look for sessions that are silent"));

@@ -29,7 +29,7 @@ impl Lock {
         match self {
             Self::Shared => format!("SELECT pg_advisory_xact_lock_shared({first}, {second})"),
             Self::Alone => format!(
-                "SET LOCAL lock_timeout = '5s'; SELECT pg_advisory_xact_lock({first}, {second}); SET LOCAL lock_timeout TO DEFAULT"
+                "SET LOCAL lock_timeout = '3s'; SELECT pg_advisory_xact_lock({first}, {second}); SET LOCAL lock_timeout TO DEFAULT"
             ),
         }
     }

@@ -1,7 +1,7 @@
 //! Targets that are there: seen in the catalog once, they need not be looked for with every batch.
 //!
 //! They stay until something is lost from the catalog. Whoever loses it has the lock alone (`gone.rs`) until that is committed,
-//! and moves a sequence on meanwhile (migration V6). So what was seen when the sequence stood where it stands now is still
+//! and gives a sequence another number meanwhile (migration V6). So what was seen when the sequence stood where it stands now is still
 //! there, in a transaction that shares the lock. Another server, one that was started again, or another schema in the same place
 //! has a sequence of its own.
 
@@ -23,11 +23,11 @@ pub(crate) fn target(delivery: &Delivery<'_>) -> Target {
 /// Targets that are remembered, at most: 17 MB of them.
 const MOST: usize = 200_000;
 
-/// Where the sequence stands, as text: the server's start, the sequence's own id, its value (none before the first loss). By a
-/// function, since the sequence could only be scanned, which a batch is not to do with any table (`commit.rs`).
+/// Where the sequence stands, as text: the server's start, the sequence's own id, its value. Nothing at all where the value may
+/// not be seen. By a function, since the sequence could only be scanned, which a batch is not to do with any table (`commit.rs`).
 pub(crate) const LOSSES: &str = "
-    concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), 'catalog_losses'::regclass::oid,
-              pg_sequence_last_value('catalog_losses'))";
+    extract(epoch FROM pg_postmaster_start_time()) || ' ' || 'catalog_losses'::regclass::oid || ' '
+    || pg_sequence_last_value('catalog_losses')";
 
 /// All lanes' memory.
 #[derive(Default)]
@@ -58,8 +58,8 @@ impl Targets {
     pub(crate) fn remember(&self, losses: &str, there: impl Iterator<Item = Target>) {
         let mut seen = self.seen();
         if seen.losses != losses {
-            losses.clone_into(&mut seen.losses);
             seen.there.clear();
+            losses.clone_into(&mut seen.losses);
         }
         for target in there {
             if seen.there.len() >= MOST && !seen.there.contains(&target) {
