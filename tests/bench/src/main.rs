@@ -3,7 +3,7 @@
 //! A round makes each measurement once, the systems one after the other ([`sections`]); after the last round comes what takes long
 //! to prepare. Every sample goes into the [`book`]; what is compared is compared within a round ([`ratios`]), because the
 //! machine is not the same from one minute to the next. The load comes from this process ([`load`]), the floor and the plain
-//! INSERT are this program again ([`serve`]), Runlatch and its servers are as in production but for their addresses ([`stage`]).
+//! INSERT are this program again ([`serve`]), Runlatch and its servers are as in production but for what [`stage`] says.
 
 mod accounts;
 mod bench;
@@ -61,6 +61,9 @@ struct Arguments {
     /// Measures Restate too, which npm is to install.
     #[arg(long)]
     peers: bool,
+    /// Connections of the plain INSERT's pool.
+    #[arg(long, default_value_t = 16)]
+    pool: usize,
     /// Folder for the report and the plots [default: bench/ beside the folder of this program].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -104,6 +107,8 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(arguments: &Arguments) -> Result<()> {
+    // Connections that idle for longer are closed by the gateway.
+    ensure!((0.1..=20.0).contains(&arguments.seconds), "--seconds: from 0.1 to 20");
     let out = arguments.out.clone().map_or_else(default_out, Ok)?;
     fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
     let settings = Settings {
@@ -123,20 +128,15 @@ async fn run(arguments: &Arguments) -> Result<()> {
     }
     let restate = arguments.peers.then(peers::Restate::install).transpose()?;
     progress.part("starting the stack");
-    let stage = Stage::set(extra(&arguments.gateway_env)?, extra(&arguments.worker_env)?).await?;
+    let stage = Stage::set(extra(&arguments.gateway_env)?, extra(&arguments.worker_env)?, arguments.pool).await?;
     let mut bench = Bench::new(stage, settings, restate, progress)?;
     let measured = measure(&mut bench, &file).await;
     bench.progress.end();
     // Whatever has gone wrong, what was measured before is shown.
-    if !bench.book.is_empty() {
-        report::write(&bench, &file).await?;
-        plot::draw(&bench.book, &out)?;
-        summary::write(&bench)?;
-        writeln!(stdout(), "The report and the plots are in {}", out.display())?;
-    }
+    let shown = if bench.book.is_empty() { Ok(()) } else { show(&bench, &file, &out).await };
     let (any, failures) = (!bench.book.is_empty(), bench.failures);
-    bench.stage.stack.shutdown().await?;
-    measured?;
+    let ended = bench.stage.stack.shutdown().await;
+    measured.and(shown).and(ended)?;
     ensure!(failures.is_empty(), "not measured: {}", failures.join("; "));
     ensure!(
         any,
@@ -145,6 +145,13 @@ async fn run(arguments: &Arguments) -> Result<()> {
         sections::NAMES.join(", ")
     );
     Ok(())
+}
+
+async fn show(bench: &Bench, file: &Path, out: &Path) -> Result<()> {
+    summary::write(bench)?;
+    plot::draw(&bench.book, out)?;
+    report::write(bench, file).await?;
+    Ok(writeln!(stdout(), "The report and the plots are in {}", out.display())?)
 }
 
 async fn measure(bench: &mut Bench, file: &Path) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::measure::Load;
 
 const CONNECTIONS: usize = 64;
 
-/// One round. What the first deliveries cost, to their rows and marks, is what the retries are held against.
+/// One round. What the first deliveries cost, to their rows, is what the retries are held against.
 pub(crate) async fn round(bench: &mut Bench) -> Result<()> {
     let [new, replay] = ["retries.new", "retries.replay"];
     let refused = ["retries.conflict", "retries.unauthorized", "retries.not-found"];

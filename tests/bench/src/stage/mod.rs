@@ -33,8 +33,6 @@ const POSTGRES: [(&str, &str); 5] = [
     ("min_wal_size", "4GB"),
     ("max_connections", "200"),
 ];
-/// Connections of the plain INSERT's pool.
-const POOL: usize = 16;
 /// Longest wait for anything that is not measured.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// A mark is written after its delivery was answered.
@@ -54,7 +52,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts it all, a gateway and a worker at first.
-    pub(crate) async fn set(gateway: Extra, worker: Extra) -> Result<Self> {
+    pub(crate) async fn set(gateway: Extra, worker: Extra, pool: usize) -> Result<Self> {
         let builder = POSTGRES.iter().fold(Stack::builder(), |builder, (name, value)| builder.postgres(*name, *value));
         let stack = builder.gateway(gateway).worker(worker).start().await?;
         let database = connect(&stack).await?;
@@ -75,8 +73,8 @@ impl Stage {
         database.batch_execute(serve::TABLE).await?;
         database.batch_execute("CREATE TABLE copied (LIKE runs INCLUDING ALL)").await?;
         let url = stack.database_url(Role::Superuser);
-        let floor = Server::start(serve::Kind::Floor, &url, POOL)?;
-        let insert = Server::start(serve::Kind::Insert, &url, POOL)?;
+        let floor = Server::start(serve::Kind::Floor, &url, pool)?;
+        let insert = Server::start(serve::Kind::Insert, &url, pool)?;
         // The last secret is in force on the gateways within a second.
         sleep(Duration::from_secs(2)).await;
         Ok(Self { stack, database, redis, floor, insert, peer: None, secrets: Arc::new(secrets) })
