@@ -24,7 +24,7 @@ pub(crate) fn prepare(home: &Home, settings: &Settings, port: Port) -> Result<Sp
         args: vec!["--config".into(), file.into()],
         // Go spreads over all cores by itself, and its threads wake each other up for every message: beside others, on two
         // cores, that costs a third of the time to an answer. Half of the cores, as a gateway or a worker takes.
-        env: vec![("GOMAXPROCS".into(), half_of_the_cores().to_string().into())],
+        env: vec![("GOMAXPROCS".into(), half_of_the_cores().to_string())],
         as_postgres: false,
         stop: Signal::SIGTERM,
         probe: Probe::Nats { port: number },
