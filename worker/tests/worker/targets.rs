@@ -156,7 +156,7 @@ async fn a_deletion_that_is_left_open_keeps_nobody_waiting_and_is_refused_at_its
     {
         let runs = world.settled().await.0;
         rival.batch_execute(&format!("BEGIN; {open} WHERE slug = 'side'")).await.expect("no run names it yet");
-        world.publish(&[world.delivery_of(key, payload.clone(), project).encode()]).await;
+        world.publish(&[world.delivery_of(key, payload, project).encode()]).await;
         world.drained().await;
         assert_eq!(world.settled().await, (runs + 1, 0, 0), "{open}");
         refused(&rival, "COMMIT", SqlState::FOREIGN_KEY_VIOLATION).await;
@@ -189,7 +189,7 @@ async fn a_target_that_was_seen_before_is_not_believed_in_when_something_was_los
         let publish = async |name: &str| {
             let key = |i| format!("{name}-{round}-{i}");
             let message: Vec<_> =
-                (0..100).map(|i| world.delivery_of(&key(i), payload.clone(), project).encode()).collect();
+                (0..100).map(|i| world.delivery_of(&key(i), payload, project).encode()).collect();
             world.publish(&message).await;
             world.drained().await;
         };
