@@ -188,8 +188,7 @@ async fn a_target_that_was_seen_before_is_not_believed_in_when_something_was_los
         let project = world.create_project(&format!("side-{round}")).await;
         let publish = async |name: &str| {
             let key = |i| format!("{name}-{round}-{i}");
-            let message: Vec<_> =
-                (0..100).map(|i| world.delivery_of(&key(i), payload, project).encode()).collect();
+            let message: Vec<_> = (0..100).map(|i| world.delivery_of(&key(i), payload, project).encode()).collect();
             world.publish(&message).await;
             world.drained().await;
         };
