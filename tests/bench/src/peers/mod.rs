@@ -7,18 +7,13 @@ use anyhow::Result;
 pub(crate) use self::restate::Restate;
 use crate::bench::{BODY, Bench};
 use crate::load::Requests;
-use crate::sections::side_by_side::Sent;
+use crate::measure::Load;
 
-/// Deliveries a second beyond which it would be the length of its queue that is measured.
-const MOST: u32 = 1000;
-
-/// The peer that is installed, if one is. It is started for each measurement and is gone afterwards: it begins without a backlog,
-/// and what it does by itself disturbs no other. Whatever goes wrong with it is told, and ends nothing else.
-pub(crate) async fn measure(bench: &mut Bench, name: &str, sent: Sent) -> Result<()> {
-    if matches!(sent, Sent::Open(rate) if rate > MOST) {
-        return Ok(());
-    }
-    let done = measure_restate(bench, name, sent).await;
+/// Puts a load on the peer that is installed, if one is, wherever the load was for. It is started for each measurement and is gone
+/// afterwards: it begins without a backlog, and what it does by itself disturbs no other. Whatever goes wrong with it is told, and
+/// ends nothing else.
+pub(crate) async fn measure(bench: &mut Bench, name: &str, load: Load) -> Result<()> {
+    let done = measure_restate(bench, name, load).await;
     bench.stage.peer = None;
     if let Err(error) = done {
         bench.failures.push(format!("{name}: {error:#}"));
@@ -27,11 +22,11 @@ pub(crate) async fn measure(bench: &mut Bench, name: &str, sent: Sent) -> Result
     Ok(())
 }
 
-async fn measure_restate(bench: &mut Bench, name: &str, sent: Sent) -> Result<()> {
+async fn measure_restate(bench: &mut Bench, name: &str, load: Load) -> Result<()> {
     let Some(installed) = bench.restate.clone() else { return Ok(()) };
     bench.progress.step("starting Restate");
     let restate = bench.stage.peer.insert(Restate::start(&installed).await?);
-    let load = sent.to(vec![restate.address], bench);
+    let load = Load { servers: vec![restate.address], ..load };
     let mut requests = Requests::to_restate(restate::PATH, 0, BODY)?;
     bench.measure_with(name, &load, &mut requests)?;
     // What it has accepted is to be handled: none of it is lost.

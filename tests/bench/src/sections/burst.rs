@@ -9,14 +9,15 @@ use crate::bench::Bench;
 use crate::book::Sample;
 use crate::load::{Requests, Until};
 use crate::measure::{Load, measure, put_on};
+use crate::peers;
 use crate::stage::Stage;
 
 const CONNECTIONS: usize = 256;
 
-/// One round: the plain INSERT, whose rows are there when it answers, and the gateway with its worker.
+/// One round: the plain INSERT, whose rows are there when it answers, the gateway with its worker, and the peers.
 pub(crate) async fn round(bench: &mut Bench, round: usize) -> Result<()> {
-    let mut systems = ["burst.insert", "burst.pipeline"];
-    systems.rotate_left(round % 2);
+    let mut systems = ["burst.insert", "burst.pipeline", "burst.restate"];
+    systems.rotate_left(round % 3);
     for name in systems {
         if bench.wants(name) {
             bench.stage.clear().await?;
@@ -29,6 +30,9 @@ pub(crate) async fn round(bench: &mut Bench, round: usize) -> Result<()> {
 
 async fn burst(bench: &mut Bench, name: &str) -> Result<()> {
     let (stage, count) = (&bench.stage, bench.settings.sizes.burst);
+    if name.ends_with("restate") {
+        return peers::measure(bench, name, Load::count(vec![], CONNECTIONS, count)).await;
+    }
     let sample = if name.ends_with("pipeline") {
         let load = Load::count(stage.gateways(), CONNECTIONS, count);
         to_the_last_row(stage, &load, &mut bench.requests).await?

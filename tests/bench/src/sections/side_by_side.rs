@@ -41,7 +41,7 @@ impl System {
 
 /// How they are sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Sent {
+enum Sent {
     Closed(usize),
     Open(u32),
 }
@@ -55,7 +55,7 @@ impl Sent {
         }
     }
 
-    pub(crate) fn to(self, servers: Vec<std::net::SocketAddr>, bench: &Bench) -> Load {
+    fn to(self, servers: Vec<std::net::SocketAddr>, bench: &Bench) -> Load {
         match self {
             Self::Closed(connections) => Load::closed(servers, connections, bench.time()),
             Self::Open(rate) => Load::open(servers, rate, bench.time()),
@@ -92,6 +92,6 @@ async fn measure(bench: &mut Bench, name: &str, system: System, sent: Sent) -> R
             bench.stage.start_worker().await?;
             bench.stage.settled(bench.requests.next() - first).await
         }
-        System::Restate => peers::measure(bench, name, sent).await,
+        System::Restate => peers::measure(bench, name, sent.to(vec![], bench)).await,
     }
 }
