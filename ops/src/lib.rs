@@ -6,6 +6,7 @@ pub mod kill;
 pub mod listener;
 mod log;
 mod news;
+pub mod postgres;
 mod settings;
 mod threads;
 

@@ -9,7 +9,9 @@ use proto::{
 };
 use uuid::Uuid;
 
-use crate::{commit::Settled, outcome::Then, suspect::bigint, trouble::Trouble};
+use ops::postgres::Trouble;
+
+use crate::{commit::Settled, outcome::Then, suspect::bigint};
 
 /// Ordered by identity, for the same reason as the runs. No conflict target, which would need the right to read it;
 /// the identity is the only one that can meet its like.

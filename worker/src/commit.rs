@@ -5,6 +5,8 @@ use std::{collections::HashSet, time::Instant};
 use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 
+use ops::postgres::Trouble;
+
 use crate::{
     bury::bury,
     database::{Database, GivenUp},
@@ -17,7 +19,6 @@ use crate::{
     outcome::{Outcome, Then},
     pull::Batch,
     suspect::{self, bigint},
-    trouble::Trouble,
 };
 
 /// A worker that is cut off must not keep others waiting for its rows for ever; a large batch must be sorted in memory;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::{database::Database, trouble::Trouble};
+use ops::postgres::Trouble;
+
+use crate::database::Database;
 
 /// Rows that one transaction merges at most, which bounds its time to some tens of milliseconds.
 const MOST: i32 = 5_000;

@@ -12,7 +12,9 @@ use futures_util::SinkExt;
 use proto::{Timestamp, envelope::Delivery};
 use tokio_postgres::CopyInSink;
 
-use crate::{decode::Item, outcome::Outcome, plain, targets::Targets, trouble::Trouble};
+use ops::postgres::Trouble;
+
+use crate::{decode::Item, outcome::Outcome, plain, targets::Targets};
 
 /// From this many deliveries on. Below, the round trip that a `COPY` costs more than it saves.
 pub(crate) const COPY_FROM: usize = 64;

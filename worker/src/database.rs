@@ -13,14 +13,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use ops::postgres::{Connection, Trouble};
+
 use crate::{
-    backoff::Backoff,
-    connection::{Connection, QueueLock},
-    gone::Lock,
-    session::Sessions,
-    stalled::Stalled,
-    targets::Targets,
-    trouble::Trouble,
+    backoff::Backoff, gone::Lock, queue_lock::QueueLock, session::Sessions, stalled::Stalled, targets::Targets,
 };
 
 /// Key of the advisory lock, this application's own ("runlatch" in ASCII).

@@ -10,12 +10,13 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
+use ops::postgres::Trouble;
+
 use crate::{
     copy::{COPY_FROM, copy},
     decode::Item,
     outcome::Outcome,
     targets::Targets,
-    trouble::Trouble,
 };
 
 /// Joined with the catalog, so that a target which has gone fails its own row only. In the order of the parameters,

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use proto::StreamEpoch;
 use tokio::time::sleep;
 
-use crate::{backoff::Backoff, database::Database, suspect::bigint, trouble::Trouble};
+use ops::postgres::Trouble;
+
+use crate::{backoff::Backoff, database::Database, suspect::bigint};
 
 /// A row that settles nothing; it is merged with others as any row is. One for each worker that attaches, because the
 /// worker's role cannot see whether there is one.

@@ -4,7 +4,9 @@ use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::{decode::Item, outcome::Outcome, trouble::Trouble};
+use ops::postgres::Trouble;
+
+use crate::{decode::Item, outcome::Outcome};
 
 /// A statement of its own, because the insert cannot see a row that another lane committed after the insert began,
 /// although it gave way to it.

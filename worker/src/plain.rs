@@ -11,10 +11,11 @@ use proto::dead_letter::identity;
 use tokio_postgres::{Statement, types::ToSql};
 use uuid::Uuid;
 
+use ops::postgres::Trouble;
+
 use crate::{
     decode::Item,
     targets::{LOSSES, Target, Targets, target},
-    trouble::Trouble,
 };
 
 /// What stands in the way of a delivery, which targets are there, and where the sequence of losses stands. An index look-up for

@@ -52,7 +52,9 @@ mod tests {
         time::timeout,
     };
 
-    use crate::{database::Database, trouble::Trouble};
+    use ops::postgres::Trouble;
+
+    use crate::database::Database;
 
     /// What follows the kind of a message; the first of a connection has none.
     async fn read(client: &mut TcpStream) -> String {

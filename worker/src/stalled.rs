@@ -15,7 +15,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{database::Database, trouble::Trouble};
+use ops::postgres::Trouble;
+
+use crate::database::Database;
 
 /// As long as Postgres waits for a command.
 const SILENCE: Duration = Duration::from_secs(10);

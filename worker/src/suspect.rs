@@ -25,6 +25,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use ops::postgres::Trouble;
+
 use crate::{
     backoff::Backoff,
     database::{Database, GivenUp},
@@ -32,7 +34,6 @@ use crate::{
     message::Message,
     outcome::Outcome,
     pull::Batch,
-    trouble::Trouble,
 };
 
 /// How often a worker may begin a message alone and not finish it.

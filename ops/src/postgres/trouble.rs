@@ -5,10 +5,15 @@ use deadpool_postgres::PoolError;
 /// Why nothing was committed, or nothing is known to have been. Its text is what may be shown: places and codes, never
 /// Postgres' own words, which quote rows (I7).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// An error that Postgres answered: SQLSTATE, and the constraint it named.
     #[error("SQLSTATE {state}{}", constraint.as_ref().map(|name| format!(" ({name})")).unwrap_or_default())]
-    Sql { state: String, constraint: Option<String> },
+    Sql {
+        /// SQLSTATE.
+        state: String,
+        /// Name of the constraint, where one was named.
+        constraint: Option<String>,
+    },
     /// The connection could not be made, or broke.
     #[error("no connection: {0}")]
     Connection(String),
@@ -23,7 +28,7 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// SQLSTATE where Postgres refuses this row's data rather than being unwell: class 22 (data exception), class 23
     /// (integrity constraint), or 54001 (too deep for its parser).
-    pub(crate) fn refusal(&self) -> Option<&str> {
+    pub fn refusal(&self) -> Option<&str> {
         match self {
             Self::Sql { state, .. } if state.starts_with("22") || state.starts_with("23") || state == "54001" => {
                 Some(state)
