@@ -7,7 +7,7 @@ use proto::Claim;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(claim) = Claim::decode(bytes) {
-        assert_eq!(claim.encode(), bytes);
+        assert_eq!(claim.encode()[..], *bytes);
         assert_eq!(claim.accepted_at.to_string().len(), 24);
     }
 });

@@ -1,5 +1,6 @@
 //! Checks 3 to 6: who is calling, and whether the playbook may be started.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
@@ -13,11 +14,15 @@ use crate::request::{Header, header};
 
 const WEBHOOK_SECRET: HeaderName = HeaderName::from_static("x-webhook-secret");
 
-/// Somebody who holds a live secret of a playbook that may be started. Made only by [`authenticate`].
+/// Somebody who holds a live secret of a playbook. Made only by [`authenticate`].
 pub struct Caller {
     organization: Arc<Organization>,
     playbook: Arc<Playbook>,
+    killed: bool,
 }
+
+/// A caller whose playbook may be started. Made only by [`Caller::may_send`].
+pub struct Sender(Caller);
 
 /// Where a run is to take place.
 #[derive(Clone, Copy)]
@@ -29,7 +34,7 @@ pub struct Target {
 /// Digests of nothing, to be compared with where a playbook has fewer live secrets than it may have.
 const DECOYS: [Digest; 2] = [Digest::from_bytes([0; 32]); 2];
 
-/// Checks the secret against the playbook's live ones.
+/// Checks 3 to 5: the secret, against the playbook's live ones.
 pub fn authenticate(
     snapshot: &Snapshot,
     pepper: &Pepper,
@@ -48,16 +53,24 @@ pub fn authenticate(
     let live = found.map_or(&[][..], |(_, playbook)| &playbook.secrets);
     let right = digest.matches_any(live) & !digest.matches_any(&DECOYS[live.len().min(DECOYS.len())..]);
     let (organization, playbook) = found.ok_or(Refusal::NotFound)?;
-    match (right, playbook.enabled, snapshot.kills(organization)) {
-        (true, true, false) => Ok(Caller { organization: Arc::clone(organization), playbook: Arc::clone(playbook) }),
-        (true, false, _) => Err(Refusal::PlaybookDisabled),
-        (true, true, true) => Err(Refusal::KillSwitchEngaged),
-        (false, true, false) => Err(Refusal::InvalidSecret),
-        (false, _, _) => Err(Refusal::NotFound),
+    let killed = snapshot.kills(organization);
+    match (right, playbook.enabled && !killed) {
+        (true, _) => Ok(Caller { organization: Arc::clone(organization), playbook: Arc::clone(playbook), killed }),
+        (false, true) => Err(Refusal::InvalidSecret),
+        (false, false) => Err(Refusal::NotFound),
     }
 }
 
 impl Caller {
+    /// Check 6: whether the playbook may be started.
+    pub fn may_send(self) -> Result<Sender, Refusal> {
+        match (self.playbook.enabled, self.killed) {
+            (true, false) => Ok(Sender(self)),
+            (false, _) => Err(Refusal::PlaybookDisabled),
+            (true, true) => Err(Refusal::KillSwitchEngaged),
+        }
+    }
+
     pub(crate) fn organization(&self) -> &Organization {
         &self.organization
     }
@@ -70,7 +83,17 @@ impl Caller {
     pub fn run_id(&self, key: &IdempotencyKey) -> RunId {
         self.organization.run_id(&self.playbook, key)
     }
+}
 
+impl Deref for Sender {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl Sender {
     /// Check 12: the target that the query names, or the playbook's own.
     pub fn resolve(&self, selector: &Selector) -> Result<Target, Refusal> {
         let project = match &selector.project {

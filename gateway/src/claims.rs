@@ -10,7 +10,7 @@ mod verdict;
 mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use proto::{Claim, RunId};
@@ -22,10 +22,11 @@ use self::probe::Probe;
 use crate::metrics::Metrics;
 
 pub(crate) use breaker::Kind as BreakerState;
+pub(crate) use verdict::is_published;
 pub use verdict::{Verdict, judge};
 
 /// What Redis says of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Nobody held it. After [`Claims::claim`] we do.
     Absent,
@@ -105,6 +106,14 @@ impl Claims {
     /// What the breaker makes of Redis now.
     pub(crate) fn breaker(&self) -> BreakerState {
         self.breaker.now().kind()
+    }
+
+    /// Since when every key has been claimed here; none while that cannot be done.
+    pub(crate) fn reliable_since(&self) -> Option<Instant> {
+        match &*self.breaker.now() {
+            State::Closed(link) => Some(link.since()),
+            State::ReadOnly(..) | State::Open(_) => None,
+        }
     }
 
     /// Claims the key, or finds out who holds it.

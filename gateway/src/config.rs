@@ -24,10 +24,13 @@ pub struct Config {
     /// Address for operators: /healthz, /readyz, /metrics. Not for callers.
     #[arg(long, env = "RUNLATCH_OPS_LISTEN", default_value = "127.0.0.1:8081")]
     pub ops_listen: SocketAddr,
-    /// Postgres, as a user with the role runlatch_gateway. Must keep a session (LISTEN): Postgres itself, or a pooler
-    /// in session mode.
+    /// Postgres, as a user with the role runlatch_gateway.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: String,
+    database_url: String,
+    /// The same Postgres, for LISTEN, where DATABASE_URL leads through a pooler that does not keep a session. Unset:
+    /// DATABASE_URL.
+    #[arg(long, env = "LISTEN_DATABASE_URL", hide_env_values = true)]
+    listen_database_url: Option<String>,
     /// Redis 7 or newer, or Valkey.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: String,
@@ -67,6 +70,13 @@ pub struct Config {
     #[arg(long, env = "RUNLATCH_MAX_IN_FLIGHT", default_value_t = 2048,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_in_flight: u32,
+
+    /// Connections to Postgres for run status. For each, 16 questions may be in flight; further ones are answered 503 at once.
+    #[arg(long, env = "RUNLATCH_STATUS_CONNECTIONS", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub status_connections: u8,
+    /// Longest time for Postgres to tell where a run has got; then the question is answered 503.
+    #[arg(long, env = "RUNLATCH_STATUS_TIMEOUT", default_value = "2s", value_parser = some_time)]
+    pub status_timeout: Duration,
 
     /// How long an idempotency key's payload is remembered. Redis' memory is sized by it; run ids do not depend on it.
     #[arg(long, env = "RUNLATCH_CLAIM_WINDOW", default_value = "24h", value_parser = claim_window)]
@@ -149,21 +159,15 @@ impl Config {
 
     /// How to reach Postgres.
     pub fn database(&self) -> anyhow::Result<tokio_postgres::Config> {
-        // The parser's own words may quote the URL, which holds a password.
-        let mut database: tokio_postgres::Config = self
-            .database_url
-            .parse()
-            .map_err(|_| anyhow::anyhow!("--database-url or DATABASE_URL: not a Postgres URL or connection string"))?;
-        anyhow::ensure!(
-            !(database.get_hosts().is_empty() && database.get_hostaddrs().is_empty()),
-            "--database-url or DATABASE_URL: names no host"
-        );
-        database.application_name("runlatch-gateway").tcp_user_timeout(Duration::from_secs(5));
-        // For each host: one that swallows packets must not use up the time of the next.
-        if database.get_connect_timeout().is_none() {
-            database.connect_timeout(Duration::from_secs(1));
+        postgres("--database-url or DATABASE_URL", &self.database_url)
+    }
+
+    /// How to reach it for as long as one likes.
+    pub fn listen_database(&self) -> anyhow::Result<tokio_postgres::Config> {
+        match self.listen_database_url.as_ref().filter(|url| !url.is_empty()) {
+            Some(url) => postgres("--listen-database-url or LISTEN_DATABASE_URL", url),
+            None => self.database(),
         }
-        Ok(database)
     }
 
     /// How to reach NATS.
@@ -197,4 +201,20 @@ impl Config {
             patience: self.publish_timeout,
         }
     }
+}
+
+fn postgres(setting: &str, url: &str) -> anyhow::Result<tokio_postgres::Config> {
+    // The parser's own words may quote the URL, which holds a password.
+    let mut database: tokio_postgres::Config =
+        url.parse().map_err(|_| anyhow::anyhow!("{setting}: not a Postgres URL or connection string"))?;
+    anyhow::ensure!(
+        !(database.get_hosts().is_empty() && database.get_hostaddrs().is_empty()),
+        "{setting}: names no host"
+    );
+    database.application_name("runlatch-gateway").tcp_user_timeout(Duration::from_secs(5));
+    // For each host: one that swallows packets must not use up the time of the next.
+    if database.get_connect_timeout().is_none() {
+        database.connect_timeout(Duration::from_secs(1));
+    }
+    Ok(database)
 }

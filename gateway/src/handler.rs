@@ -7,22 +7,24 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, Request, request::Parts};
 use hyper::body::Incoming;
 use prometheus_client::metrics::histogram::Histogram;
-use proto::claim::State;
+use proto::claim::{Queued, State};
 use proto::envelope::Delivery;
 use proto::secret::Pepper;
 use proto::{Claim, Fingerprint, Payload, RunId, Selector, Timestamp};
 
 use crate::activity::Activity;
 use crate::admission::Admission;
-use crate::auth::{Caller, Target, authenticate};
+use crate::auth::{Caller, Sender, Target, authenticate};
 use crate::catalog::Catalog;
 use crate::claims::{Claims, OnRedisOutage, Verdict, judge};
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
-use crate::request::{body, key, query, route::Route};
+use crate::request::route::{Resource, Route};
+use crate::request::{body, key, query};
 use crate::respond::{self, Accepted, Response};
+use crate::status::{self, Runs, Status};
 
 /// All that a delivery meets on its way.
 pub struct Gateway {
@@ -35,6 +37,7 @@ pub struct Gateway {
     pub(crate) on_redis_outage: OnRedisOutage,
     pub(crate) queue: Queue,
     pub(crate) publisher: Publisher,
+    pub(crate) runs: Runs,
     /// Retries without a target, as far as the log knows.
     pub(crate) unhelped: ops::News,
     pub(crate) metrics: Arc<Metrics>,
@@ -47,12 +50,9 @@ const UNHELPED: &str = "it may have been accepted, and has no target to be publi
 
 /// Answers one request. Never fails: a refusal is an answer too.
 pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Request<Incoming>) -> Response {
-    let began = Instant::now();
     let (head, mut body) = request.into_parts();
-    let result = deliver(gateway, activity, &head, &mut body).await;
-    gateway.metrics.count(respond::outcome(&result), began.elapsed());
-    match result {
-        Ok(accepted) => respond::accepted(head.uri.path(), &accepted),
+    match answer(gateway, activity, &head, &mut body).await {
+        Ok(response) => response,
         Err(refusal) => {
             let drained = body::drain(&gateway.draining, &head.headers, &mut body).await;
             respond::refused(&refusal, &head, drained)
@@ -78,15 +78,38 @@ pub(crate) fn turn_away(gateway: &Gateway, request: Request<Incoming>, refusal: 
     respond::refused(refusal, &request.into_parts().0, false)
 }
 
-async fn deliver(
+async fn answer(
     gateway: &Gateway,
     activity: &Activity,
     head: &Parts,
     body: &mut Incoming,
+) -> Result<Response, Refusal> {
+    let began = Instant::now();
+    let unknown = |refusal: &Refusal| gateway.metrics.count(refusal.told().code, began.elapsed());
+    let route = Route::read(&head.method, head.uri.path()).inspect_err(unknown)?;
+    match route.resource {
+        Resource::Deliveries => {
+            let result = deliver(gateway, activity, &route, head, body).await;
+            gateway.metrics.count(respond::outcome(&result), began.elapsed());
+            Ok(respond::accepted(head.uri.path(), &result?))
+        }
+        Resource::Runs | Resource::Run(_) => {
+            let result = status::tell(gateway, activity, &route, head).await;
+            gateway.metrics.count_status(result.as_ref().map_or_else(|refusal| refusal.told().code, Status::outcome));
+            Ok(respond::run_status(&result?, head))
+        }
+    }
+}
+
+async fn deliver(
+    gateway: &Gateway,
+    activity: &Activity,
+    route: &Route<'_>,
+    head: &Parts,
+    body: &mut Incoming,
 ) -> Result<Accepted, Refusal> {
-    let route = Route::read(&head.method, head.uri.path())?;
     let place = gateway.admission.enter()?;
-    let caller = identify(gateway, activity, &route, &head.headers)?;
+    let caller = identify(gateway, activity, route, &head.headers)?.may_send()?;
     let key = key::read(&head.headers)?;
     let selector = query::read(head.uri.query())?;
     let steps = gateway.metrics.steps();
@@ -102,7 +125,8 @@ async fn deliver(
         Err(refusal) => return known(gateway, run, &fingerprint, refusal).await,
     };
     let on_the_way = gateway.publisher.expect();
-    let claimed = claim(gateway, &caller, run, &fingerprint).await?;
+    let queued = Queued { project: target.project, template: target.template, key: key.clone() };
+    let claimed = claim(gateway, &caller, run, &fingerprint, queued).await?;
     step(&steps.claim, &mut lap);
     let claimed = match claimed {
         ControlFlow::Continue(claimed) => claimed,
@@ -128,23 +152,27 @@ async fn deliver(
     // The queue may take a while; one copy of the body is enough for that.
     drop(delivery);
     drop(body);
+    let (verdict, accepted_at) = (claimed.verdict, claimed.claim.accepted_at);
     let published = gateway.publisher.publish(run, claimed.ours(), encoded, place, on_the_way, lap).await?;
     step(&steps.publish, &mut lap);
-    Ok(Accepted::published(published, claimed.verdict, run, claimed.claim.accepted_at))
+    Ok(Accepted::published(published, verdict, run, accepted_at))
 }
 
-/// Checks 3 to 6. A right secret is to its connection's credit even where nothing can be started with it.
-fn identify(gateway: &Gateway, activity: &Activity, route: &Route<'_>, headers: &HeaderMap) -> Result<Caller, Refusal> {
+/// Checks 3 to 5. A right secret is to its connection's credit, even where nothing can be started with it.
+pub(crate) fn identify(
+    gateway: &Gateway,
+    activity: &Activity,
+    route: &Route<'_>,
+    headers: &HeaderMap,
+) -> Result<Caller, Refusal> {
     let catalog = gateway.catalog.current().ok_or(Refusal::Unavailable("no catalog, or one that is too old"))?;
-    let identified = authenticate(&catalog, &gateway.pepper, route, headers);
-    if matches!(identified, Ok(_) | Err(Refusal::PlaybookDisabled | Refusal::KillSwitchEngaged)) {
-        activity.authenticate();
-    }
-    identified
+    let caller = authenticate(&catalog, &gateway.pepper, route, headers)?;
+    activity.authenticate();
+    Ok(caller)
 }
 
 /// What would refuse a new delivery, but not the retry of one that is known: its target, and the queue.
-fn admit(gateway: &Gateway, caller: &Caller, selector: &Selector) -> Result<Target, Refusal> {
+fn admit(gateway: &Gateway, caller: &Sender, selector: &Selector) -> Result<Target, Refusal> {
     let target = caller.resolve(selector)?;
     match gateway.queue.refuses() {
         Some(reason) => Err(Refusal::Unavailable(reason)),
@@ -185,7 +213,7 @@ struct Claimed {
 
 impl Claimed {
     /// The claim to mark. Of a key that Redis could not tell us about we hold none.
-    fn ours(&self) -> Option<Claim> {
+    fn ours(self) -> Option<Claim> {
         (!matches!(self.verdict, Verdict::Deferred(_))).then_some(self.claim)
     }
 }
@@ -196,6 +224,7 @@ async fn claim(
     caller: &Caller,
     run: RunId,
     fingerprint: &Fingerprint,
+    queued: Queued,
 ) -> Result<ControlFlow<Accepted, Claimed>, Refusal> {
     let mut claim = Claim {
         state: State::Claimed,
@@ -203,6 +232,7 @@ async fn claim(
         accepted_at: Timestamp::now(),
         playbook: caller.playbook().id,
         epoch: gateway.queue.epoch(),
+        queued: Some(queued),
     };
     let verdict = judge(gateway.claims.claim(run, &claim).await, fingerprint, claim.epoch);
     match verdict {

@@ -30,5 +30,6 @@ pub mod request;
 pub mod respond;
 mod run;
 pub mod server;
+mod status;
 
 pub use run::run;

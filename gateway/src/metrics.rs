@@ -13,7 +13,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use self::redis::RedisMetrics;
 
-/// The outcome of a delivery: `created`, `replayed`, or a code of [`crate::refusal::Refusal`].
+/// The outcome of a delivery, `created` or `replayed`; of a question after a run, `queued`, `created` or `rejected`; or a code
+/// of [`crate::refusal::Refusal`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
@@ -32,6 +33,7 @@ pub struct Metrics {
     outcomes: Family<Outcome, Counter>,
     /// The usual outcome, looked up once.
     created: Counter,
+    statuses: Family<Outcome, Counter>,
     steps: Steps,
     /// Deliveries that each message carried.
     pub(crate) message_deliveries: Histogram,
@@ -73,6 +75,7 @@ impl Metrics {
         let metrics = Self {
             outcomes,
             created,
+            statuses: Family::default(),
             steps: Steps { body: step("body"), claim: step("claim"), publish: step("publish"), total: step("total") },
             message_deliveries: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
             redis: RedisMetrics::register(r),
@@ -84,6 +87,7 @@ impl Metrics {
             queue_bytes: Gauge::default(),
         };
         r.register("deliveries", "Deliveries answered, by outcome", metrics.outcomes.clone());
+        r.register("run_status", "Questions after a run answered, by outcome", metrics.statuses.clone());
         r.register_with_unit("step", "Time of an answered delivery by step", Unit::Seconds, steps);
         r.register("message_deliveries", "Deliveries in each message", metrics.message_deliveries.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
@@ -111,6 +115,10 @@ impl Metrics {
             self.outcomes.get_or_create(&Outcome { outcome }).inc();
         }
         self.steps.total.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn count_status(&self, outcome: &'static str) {
+        self.statuses.get_or_create(&Outcome { outcome }).inc();
     }
 
     pub(crate) fn steps(&self) -> &Steps {

@@ -32,6 +32,7 @@ struct Seen {
     /// Bytes that the stream holds.
     bytes: u64,
     messages: u64,
+    settled: Settled,
     /// When that was.
     at: Option<Instant>,
     /// True if the broker has not answered since, although it is connected.
@@ -43,6 +44,28 @@ impl Seen {
     fn epoch(&self, connection: u64) -> StreamEpoch {
         let confirmed = self.connection == Some(connection);
         if self.present && confirmed { self.epoch } else { StreamEpoch::UNKNOWN }
+    }
+}
+
+/// How far the workers have got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Settled {
+    /// All that was published before this has left the stream.
+    until: Option<Instant>,
+    /// What is waited for next: when it was looked at, and the last message that the stream had.
+    next: Option<(Instant, u64)>,
+}
+
+impl Settled {
+    /// After a look at `now`, by which the stream had its first and last message under these sequences.
+    fn seen(self, now: Instant, first: u64, last: u64) -> Self {
+        match self.next {
+            // Empty: its first sequence is the next one that will be given.
+            _ if first > last => Self { until: Some(now), next: None },
+            Some((then, sequence)) if first > sequence => Self { until: Some(then), next: Some((now, last)) },
+            Some(_) => self,
+            None => Self { next: Some((now, last)), ..self },
+        }
     }
 }
 
@@ -113,6 +136,7 @@ impl Queue {
             connection: None,
             bytes: 0,
             messages: 0,
+            settled: Settled::default(),
             at: None,
             silent: false,
         });
@@ -178,6 +202,11 @@ impl Queue {
         (seen.messages, seen.bytes)
     }
 
+    /// Until when all that was published has left the stream, as far as was seen.
+    pub(crate) fn settled_until(&self) -> Option<Instant> {
+        self.seen.borrow().settled.until
+    }
+
     /// The broker's largest message, in bytes, headers included; none before the first connection.
     pub fn max_payload(&self) -> Option<usize> {
         // Not by the connection's state, which is `Connected` a moment before the server's settings are there to be read.
@@ -219,17 +248,22 @@ impl Queue {
             return;
         }
         let connection = Some(self.connection());
-        let at = Some(Instant::now());
+        let now = Instant::now();
+        let at = Some(now);
+        let before = *self.seen.borrow();
         let seen = match timeout(LOOK, self.jetstream.get_stream(queue::STREAM)).await {
             Ok(Ok(stream)) => {
                 let info = stream.cached_info();
                 let epoch = StreamEpoch::from_unix_nanos(info.created.unix_timestamp_nanos());
                 let (bytes, messages) = (info.state.bytes, info.state.messages);
-                Seen { present: true, epoch, connection, bytes, messages, at, silent: false }
+                // Another stream's sequences say nothing of this one's.
+                let settled = if epoch == before.epoch { before.settled } else { Settled::default() };
+                let settled = settled.seen(now, info.state.first_sequence, info.state.last_sequence);
+                Seen { present: true, epoch, connection, bytes, messages, settled, at, silent: false }
             }
             Ok(Err(error)) if is_missing(&error) => {
-                let epoch = self.seen.borrow().epoch;
-                Seen { present: false, epoch, connection, bytes: 0, messages: 0, at, silent: false }
+                let (epoch, settled) = (before.epoch, Settled::default());
+                Seen { present: false, epoch, connection, bytes: 0, messages: 0, settled, at, silent: false }
             }
             // An answer, which says nothing about the stream. Publishing will show.
             Ok(Err(error)) if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => {
@@ -245,7 +279,7 @@ impl Queue {
             }
         };
         self.unanswered.store(false, Ordering::Relaxed);
-        let before = self.seen.send_replace(seen);
+        self.seen.send_replace(seen);
         if before.epoch != StreamEpoch::UNKNOWN && before.epoch != seen.epoch {
             tracing::error!(
                 before = %before.epoch, now = %seen.epoch,
@@ -286,7 +320,9 @@ mod tests {
     #[test]
     fn what_may_be_another_stream_confirms_no_mark() {
         let epoch = StreamEpoch(7);
-        let seen = Seen { present: true, epoch, connection: Some(1), bytes: 0, messages: 0, at: None, silent: false };
+        let settled = Settled::default();
+        let seen =
+            Seen { present: true, epoch, connection: Some(1), bytes: 0, messages: 0, settled, at: None, silent: false };
         let (gone, doubted) = (Seen { present: false, ..seen }, Seen { connection: None, ..seen });
         for (what, seen, connection, believed) in [
             ("seen over this connection, or the broker is away since", seen, 1, epoch),
@@ -295,6 +331,26 @@ mod tests {
             ("deleted, perhaps away since", gone, 1, StreamEpoch::UNKNOWN),
         ] {
             assert_eq!(seen.epoch(connection), believed, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_was_published_before_a_look_is_settled_once_the_stream_begins_behind_it() {
+        let begin = Instant::now();
+        let at = |second| begin + Duration::from_secs(second);
+        let mut settled = Settled::default();
+        for (second, first, last, until) in [
+            (0, 1, 5, None),
+            (1, 3, 9, None),
+            // 1 to 5 have left: all that was there at 0.
+            (2, 6, 12, Some(0)),
+            (3, 12, 12, Some(0)),
+            (4, 13, 20, Some(2)),
+            (5, 21, 20, Some(5)),
+            (6, 21, 25, Some(5)),
+        ] {
+            settled = settled.seen(at(second), first, last);
+            assert_eq!(settled.until, until.map(at), "{second}");
         }
     }
 }

@@ -10,11 +10,11 @@ pub enum Refusal {
     /// No such route, organization or playbook.
     #[error("no such webhook")]
     NotFound,
-    /// The route exists; only `POST` is served there.
-    #[error("only POST is served here")]
-    MethodNotAllowed,
-    /// As many deliveries as allowed are in flight.
-    #[error("too many deliveries in flight")]
+    /// The route exists; only these methods are served there.
+    #[error("only {0} is served here")]
+    MethodNotAllowed(&'static str),
+    /// As many deliveries as allowed are in flight, or as many reads.
+    #[error("too many requests in flight")]
     Overloaded,
     /// Secret missing, repeated, too long or wrong.
     #[error("invalid secret")]
@@ -52,7 +52,7 @@ pub enum Refusal {
     /// The key names a run with another payload or target.
     #[error("the key names {0}, which has another payload or target")]
     Conflict(RunId),
-    /// Queue, catalog or Redis cannot be relied on now, or there is no target for what may have been accepted. Why is said
+    /// Queue, catalog, Redis or Postgres cannot be relied on now, or there is no target for what may have been accepted. Why is said
     /// to operators where it is found out, once and not for each delivery.
     #[error("unavailable: {0}")]
     Unavailable(&'static str),
@@ -79,7 +79,7 @@ impl Refusal {
         use StatusCode as S;
         let (status, code, retry_after) = match self {
             Self::NotFound => (S::NOT_FOUND, "not_found", None),
-            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
+            Self::MethodNotAllowed(_) => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),
             Self::InvalidSecret => (S::UNAUTHORIZED, "invalid_secret", None),
             Self::PlaybookDisabled => (S::NOT_FOUND, "playbook_disabled", None),

@@ -12,6 +12,7 @@ use uuid::fmt::Hyphenated;
 use crate::claims::Verdict;
 use crate::publish::Published;
 use crate::refusal::Refusal;
+use crate::status;
 
 /// Seconds over which retries are spread.
 const SPREAD: u32 = 3;
@@ -126,21 +127,35 @@ pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
     }
     let body = serde_json::to_vec(&Failure { error: told.code, issues, run_id });
     let mut response = json(told.status, body.expect("structs of strings always serialize"));
-    let length = response.body().size_hint().lower();
     let headers = response.headers_mut();
     if let Some(seconds) = told.retry_after {
         // Spread, or all that an outage has refused would come back in the same second.
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds + fastrand::u32(..SPREAD)));
     }
-    if told.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+    if let Refusal::MethodNotAllowed(allowed) = refusal {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
     if !drained && request.version != Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    to(request, response)
+}
+
+/// Where a run has got.
+pub(crate) fn run_status(status: &status::Status, request: &Parts) -> Response {
+    let body = serde_json::to_vec(status).expect("structs of strings always serialize");
+    let mut response = json(StatusCode::OK, body);
+    // It changes; and a cache between could not know that the secret is part of the question.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    to(request, response)
+}
+
+/// What a `HEAD` is answered of it.
+fn to(request: &Parts, mut response: Response) -> Response {
     if request.method == Method::HEAD {
         // hyper leaves the body out over HTTP/1 only. The length stays that of the answer to a GET (RFC 9110, 9.3.2).
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        let length = response.body().size_hint().lower();
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         *response.body_mut() = Full::default();
     }
     response

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::Queue;
 use crate::server;
+use crate::status::Runs;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -49,7 +50,7 @@ pub async fn run(
     let queue = Queue::connect(config.nats()?, config.queue_bytes, config.publish_timeout)
         .await
         .map_err(|_| anyhow::anyhow!("--nats-url or NATS_URL: cannot be used"))?;
-    let (database, pepper) = (config.database()?, config.pepper()?);
+    let (database, listen_database, pepper) = (config.database()?, config.listen_database()?, config.pepper()?);
 
     let admission = Arc::new(Admission::new(config.max_in_flight as usize));
     let health = Arc::new(Health::new(Parts {
@@ -63,7 +64,7 @@ pub async fn run(
     let _background = [
         background({
             let catalog = Arc::clone(&catalog);
-            async move { catalog::follow(&catalog, &database).await }
+            async move { catalog::follow(&catalog, &listen_database).await }
         }),
         background({
             let queue = queue.clone();
@@ -108,6 +109,7 @@ pub async fn run(
         on_redis_outage: config.on_redis_outage,
         queue,
         publisher,
+        runs: Runs::new(database, config.status_connections.into(), config.status_timeout),
         unhelped: ops::News::default(),
         metrics,
     });

@@ -6,7 +6,8 @@
 use gateway::auth::authenticate;
 use gateway::catalog::Snapshot;
 use gateway::refusal::Refusal;
-use gateway::request::{key, query, route::Route};
+use gateway::request::route::{Resource, Route};
+use gateway::request::{key, query};
 use http::{HeaderMap, HeaderValue, Method};
 use proptest::{collection::vec, option, prelude::*};
 use proto::secret::Pepper;
@@ -63,10 +64,15 @@ fn read(path: &str) -> Option<(String, String)> {
     let route = Route::read(&Method::POST, path);
     // Whatever the path is, another method finds the same route or none.
     match (&route, Route::read(&Method::GET, path)) {
-        (Ok(_), Err(Refusal::MethodNotAllowed)) | (Err(Refusal::NotFound), Err(Refusal::NotFound)) => {}
+        (Ok(_), Err(Refusal::MethodNotAllowed("POST")))
+        | (Err(Refusal::MethodNotAllowed("GET, HEAD")), Ok(_))
+        | (Err(Refusal::NotFound), Err(Refusal::NotFound)) => {}
         (post, get) => panic!("{path:?}: POST {post:?}, GET {get:?}"),
     }
-    route.ok().map(|route| (route.organization.into(), route.playbook.into()))
+    route.ok().map(|route| {
+        assert_eq!(route.resource, Resource::Deliveries);
+        (route.organization.into(), route.playbook.into())
+    })
 }
 
 proptest! {

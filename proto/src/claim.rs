@@ -11,7 +11,7 @@
 
 use uuid::Uuid;
 
-use crate::{Fingerprint, PlaybookId, RunId, StreamEpoch, Timestamp};
+use crate::{Fingerprint, IdempotencyKey, PlaybookId, ProjectId, RunId, StreamEpoch, TemplateId, Timestamp};
 
 /// How far the delivery that holds the key has got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ pub enum State {
 }
 
 /// Value of the Redis key [`Claim::redis_key`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claim {
     /// How far the delivery has got.
     pub state: State,
@@ -35,6 +35,19 @@ pub struct Claim {
     pub playbook: PlaybookId,
     /// The stream that the gateway knew when it claimed, or *before* it published.
     pub epoch: StreamEpoch,
+    /// What run status tells of it while it is queued. None in a claim of version 1, which had no room for it.
+    pub queued: Option<Queued>,
+}
+
+/// What is known of a delivery besides, until its run is there to be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Queued {
+    /// Project as resolved.
+    pub project: ProjectId,
+    /// Template as resolved.
+    pub template: TemplateId,
+    /// The caller's key.
+    pub key: IdempotencyKey,
 }
 
 /// The value under the key is no claim of a version known here.
@@ -42,14 +55,22 @@ pub struct Claim {
 #[error("not a claim of a known version")]
 pub struct Unreadable;
 
-const VERSION: u8 = 1;
+/// The version of a claim that says what is queued, and of one that does not.
+const VERSION: u8 = 2;
+const BARE: u8 = 1;
 
 impl Claim {
-    /// Length of an encoded claim: version, state, fingerprint, accepted-at (ms), playbook, epoch (µs); big-endian.
+    /// Length of a claim of version 1: version, state, fingerprint, accepted-at (ms), playbook, epoch (µs); big-endian.
     /// Binary, because a busy day keeps tens of millions of them.
-    pub const LEN: usize = 1 + 1 + 16 + 8 + 16 + 8;
+    pub const BARE_LEN: usize = 1 + 1 + 16 + 8 + 16 + 8;
 
-    /// Length of a key: `rl:` and the run id.
+    /// Where the key begins in a claim of version 2, which goes on with project and template; the rest of it is the key.
+    const KEY: usize = Self::BARE_LEN + 16 + 16;
+
+    /// Length of the longest claim.
+    pub const MAX_LEN: usize = Self::KEY + IdempotencyKey::MAX_LEN;
+
+    /// Length of a Redis key: `rl:` and the run id.
     pub const KEY_LEN: usize = 3 + 36;
 
     /// Where the claim of a run is kept.
@@ -65,9 +86,9 @@ impl Claim {
     }
 
     /// The bytes to store.
-    pub fn encode(&self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        bytes[0] = VERSION;
+    pub fn encode(&self) -> Encoded {
+        let mut bytes = [0; Self::MAX_LEN];
+        bytes[0] = if self.queued.is_some() { VERSION } else { BARE };
         bytes[1] = match self.state {
             State::Claimed => b'c',
             State::Published => b'p',
@@ -76,7 +97,13 @@ impl Claim {
         bytes[18..26].copy_from_slice(&self.accepted_at.as_millis().to_be_bytes());
         bytes[26..42].copy_from_slice(self.playbook.0.as_bytes());
         bytes[42..50].copy_from_slice(&self.epoch.0.to_be_bytes());
-        bytes
+        let Some(queued) = &self.queued else { return Encoded { bytes, len: Self::BARE_LEN } };
+        bytes[50..66].copy_from_slice(queued.project.0.as_bytes());
+        bytes[66..82].copy_from_slice(queued.template.0.as_bytes());
+        let key = queued.key.as_str().as_bytes();
+        let len = Self::KEY + key.len();
+        bytes[Self::KEY..len].copy_from_slice(key);
+        Encoded { bytes, len }
     }
 
     /// Reads stored bytes.
@@ -85,26 +112,55 @@ impl Claim {
     /// [`Unreadable`] for any other version, length or state. Such a key must be treated as if Redis were down, not
     /// as absent: a newer gateway may own it.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
-        let bytes: &[u8; Self::LEN] = bytes.try_into().map_err(|_| Unreadable)?;
-        if bytes[0] != VERSION {
-            return Err(Unreadable);
-        }
-        let state = match bytes[1] {
+        let (bare, rest) = bytes.split_first_chunk::<{ Self::BARE_LEN }>().ok_or(Unreadable)?;
+        let queued = match bare[0] {
+            BARE if rest.is_empty() => None,
+            VERSION => Some(Queued::decode(rest)?),
+            _ => return Err(Unreadable),
+        };
+        let state = match bare[1] {
             b'c' => State::Claimed,
             b'p' => State::Published,
             _ => return Err(Unreadable),
         };
         Ok(Self {
             state,
-            fingerprint: field(bytes, 2),
-            accepted_at: Timestamp::from_millis(u64::from_be_bytes(field(bytes, 18))).map_err(|_| Unreadable)?,
-            playbook: PlaybookId(Uuid::from_bytes(field(bytes, 26))),
-            epoch: StreamEpoch(u64::from_be_bytes(field(bytes, 42))),
+            fingerprint: field(bare, 2),
+            accepted_at: Timestamp::from_millis(u64::from_be_bytes(field(bare, 18))).map_err(|_| Unreadable)?,
+            playbook: PlaybookId(Uuid::from_bytes(field(bare, 26))),
+            epoch: StreamEpoch(u64::from_be_bytes(field(bare, 42))),
+            queued,
         })
     }
 }
 
-fn field<const N: usize>(bytes: &[u8; Claim::LEN], at: usize) -> [u8; N] {
+/// A claim's bytes, on the stack: every delivery has one, and most have a short key.
+pub struct Encoded {
+    bytes: [u8; Claim::MAX_LEN],
+    len: usize,
+}
+
+impl std::ops::Deref for Encoded {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Queued {
+    fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let (project, rest) = bytes.split_first_chunk().ok_or(Unreadable)?;
+        let (template, key) = rest.split_first_chunk().ok_or(Unreadable)?;
+        Ok(Self {
+            project: ProjectId(Uuid::from_bytes(*project)),
+            template: TemplateId(Uuid::from_bytes(*template)),
+            key: IdempotencyKey::from_bytes(key).map_err(|_| Unreadable)?,
+        })
+    }
+}
+
+fn field<const N: usize>(bytes: &[u8; Claim::BARE_LEN], at: usize) -> [u8; N] {
     let mut field = [0; N];
     field.copy_from_slice(&bytes[at..at + N]);
     field

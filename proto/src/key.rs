@@ -1,11 +1,16 @@
 //! The caller's idempotency key.
 
-use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+use std::sync::Arc;
 
-/// 1 to 255 characters of visible ASCII (0x21 to 0x7E): what survives every HTTP library, log and shell unchanged.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct IdempotencyKey(String);
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
+
+/// 1 to 255 characters of visible ASCII (0x21 to 0x7E): what survives every HTTP library, log and shell unchanged. Cheap to
+/// clone.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct IdempotencyKey(Arc<str>);
 
 /// The text is no idempotency key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -17,8 +22,11 @@ impl IdempotencyKey {
     pub const MAX_LEN: usize = 255;
 
     /// Checks a header's raw bytes.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] for anything else than 1 to 255 characters of visible ASCII.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidKey> {
-        std::str::from_utf8(bytes).map_err(|_| InvalidKey)?.to_owned().try_into()
+        std::str::from_utf8(bytes).map_err(|_| InvalidKey)?.parse()
     }
 
     /// The key as it was sent.
@@ -27,17 +35,23 @@ impl IdempotencyKey {
     }
 }
 
-impl TryFrom<String> for IdempotencyKey {
-    type Error = InvalidKey;
+impl FromStr for IdempotencyKey {
+    type Err = InvalidKey;
 
-    fn try_from(text: String) -> Result<Self, InvalidKey> {
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
         let fits = (1..=Self::MAX_LEN).contains(&text.len());
-        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(Self(text)) } else { Err(InvalidKey) }
+        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(Self(text.into())) } else { Err(InvalidKey) }
     }
 }
 
-impl From<IdempotencyKey> for String {
-    fn from(key: IdempotencyKey) -> Self {
-        key.0
+impl Serialize for IdempotencyKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdempotencyKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer)
     }
 }

@@ -5,7 +5,7 @@
 use proto::{
     Claim, Fingerprint, IdempotencyKey, OrganizationId, Payload, PlaybookId, ProjectId, RunId, Scope, Selector, Slug,
     StreamEpoch, TemplateId, Timestamp,
-    claim::State,
+    claim::{Queued, State},
     envelope::{self, Delivery},
     queue,
     secret::{Pepper, Secret, is_generated},
@@ -161,18 +161,36 @@ fn a_fingerprint_with_and_without_a_selector() {
 }
 
 #[test]
-fn a_claim_in_both_states() {
+fn a_claim_in_both_states_and_versions() {
     let goldens = [
         (
             State::Claimed,
+            false,
             "0163b31eedf2a4bb27238958c38aef0c5729000001a20922b8003f1f7b7e2c9a4b538e0e6a1d2f4c5b02000660f3a9aac140",
         ),
         (
             State::Published,
+            false,
             "0170b31eedf2a4bb27238958c38aef0c5729000001a20922b8003f1f7b7e2c9a4b538e0e6a1d2f4c5b02000660f3a9aac140",
         ),
+        (
+            State::Claimed,
+            true,
+            concat!(
+                "0263b31eedf2a4bb27238958c38aef0c5729000001a20922b8003f1f7b7e2c9a4b538e0e6a1d2f4c5b02000660f3a9aac140",
+                "c56a418065aa42eca9455fd21dec05039b2d1f600a3e4c779d341e5a8f6b7c046576742d31",
+            ),
+        ),
+        (
+            State::Published,
+            true,
+            concat!(
+                "0270b31eedf2a4bb27238958c38aef0c5729000001a20922b8003f1f7b7e2c9a4b538e0e6a1d2f4c5b02000660f3a9aac140",
+                "c56a418065aa42eca9455fd21dec05039b2d1f600a3e4c779d341e5a8f6b7c046576742d31",
+            ),
+        ),
     ];
-    for (state, golden) in goldens {
+    for (state, queued, golden) in goldens {
         let claim = Claim {
             state,
             fingerprint: [
@@ -181,8 +199,9 @@ fn a_claim_in_both_states() {
             accepted_at: Timestamp::from_millis(NOON).unwrap(),
             playbook: PLAYBOOK,
             epoch: StreamEpoch(1_795_449_500_123_456),
+            queued: queued.then(|| Queued { project: PROJECT, template: TEMPLATE, key: key("evt-1") }),
         };
-        assert_eq!(hex::encode(claim.encode()), golden);
+        assert_eq!(hex::encode(&*claim.encode()), golden);
         assert_eq!(Claim::decode(&hex::decode(golden).unwrap()), Ok(claim));
     }
 }

@@ -96,9 +96,35 @@ impl Answer {
             }
         }
         assert_eq!(self.header("retry-after").is_some(), matches!(status, 429 | 503), "{self:?}");
-        assert_eq!(self.header("allow"), (status == 405).then_some("POST"), "{self:?}");
+        let served = if self.path.contains("/runs") { "GET, HEAD" } else { "POST" };
+        assert_eq!(self.header("allow"), (status == 405).then_some(served), "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/json"));
         assert_eq!(self.header("location"), None);
+    }
+
+    /// What a question after a run is answered; fails unless it is as the contract has it.
+    #[track_caller]
+    pub fn run_status(&self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        let body = self.json();
+        let mut expected =
+            vec!["acceptedAt", "fingerprint", "idempotencyKey", "project", "runId", "status", "template"];
+        match body["status"].as_str().expect("text") {
+            "queued" => {}
+            "created" => expected.push("createdAt"),
+            "rejected" => expected.push("reason"),
+            other => panic!("status {other}"),
+        }
+        expected.sort_unstable();
+        let members: Vec<_> = body.as_object().expect("an object").keys().collect();
+        assert_eq!(members, expected, "{self:?}");
+        for time in [&body["acceptedAt"], &body["createdAt"]].into_iter().filter(|time| !time.is_null()) {
+            time.as_str().expect("text").parse::<Timestamp>().expect("RFC 3339, UTC, milliseconds, Z");
+        }
+        assert_eq!(body["fingerprint"].as_str().expect("text").len(), 32, "{self:?}");
+        body
     }
 
     /// Fails unless this is a 409 that names `run`.

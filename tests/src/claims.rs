@@ -51,7 +51,7 @@ impl World {
     /// True if `key` is claimed on acme/deploy.
     pub async fn claimed(&self, key: &str) -> bool {
         let scope = proto::Scope::Playbook(self.playbook_id("deploy").await);
-        let run = RunId::compute(scope, &key.to_owned().try_into().expect("a key"));
+        let run = RunId::compute(scope, &key.parse().expect("a key"));
         self.redis::<bool>(redis::cmd("EXISTS").arg(&Claim::redis_key(run)[..])).await
     }
 

@@ -2,6 +2,7 @@
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, Client, Method, RequestBuilder};
+use uuid::Uuid;
 
 use crate::leaks::CANARY;
 
@@ -30,6 +31,21 @@ impl Playbook {
         ]);
         let body = payload(key).into_bytes();
         Delivery { gateway: 0, method: Method::POST, path: self.path.clone(), headers, body: Content::Whole(body) }
+    }
+
+    /// A question after the run of this id.
+    pub fn run(&self, run: Uuid) -> Delivery {
+        self.ask(&format!("/runs/{run}"))
+    }
+
+    /// A question after the run of this key, which needs no escape in a query.
+    pub fn run_of(&self, key: &str) -> Delivery {
+        self.ask(&format!("/runs?idempotencyKey={key}"))
+    }
+
+    fn ask(&self, below: &str) -> Delivery {
+        let question = self.delivery("none").method("GET").without("x-idempotency-key").body("");
+        question.path(&format!("{}{below}", self.path))
     }
 
     /// A delivery that a gateway refuses once it knows the secret, and not later.

@@ -61,7 +61,7 @@ impl Playbook {
     pub(crate) fn run_id(&self, key: &str) -> RunId {
         let scope =
             if self.by_organization { Scope::Organization(self.organization) } else { Scope::Playbook(self.id) };
-        RunId::compute(scope, &key.to_owned().try_into().unwrap())
+        RunId::compute(scope, &key.parse().unwrap())
     }
 
     /// `payload` may be what no gateway accepts.

@@ -1,7 +1,7 @@
 //! What a claim means for the delivery at hand.
 
 use proto::claim::State;
-use proto::{Fingerprint, StreamEpoch, Timestamp};
+use proto::{Claim, Fingerprint, StreamEpoch, Timestamp};
 
 use super::{Found, Unchecked};
 
@@ -27,19 +27,20 @@ pub fn judge(found: Found, fingerprint: &Fingerprint, epoch: StreamEpoch) -> Ver
         Found::Absent => Verdict::New,
         Found::Unknown(why) => Verdict::Deferred(why),
         Found::Held(claim) if !claim.is_of(fingerprint) => Verdict::Conflict,
-        Found::Held(claim) => match claim.state {
-            // A mark from another stream says nothing about this one, and an unknown stream is equal to none.
-            State::Published if claim.epoch == epoch && epoch != StreamEpoch::UNKNOWN => {
-                Verdict::Replay(claim.accepted_at)
-            }
-            State::Published | State::Claimed => Verdict::Help(claim.accepted_at),
-        },
+        Found::Held(claim) if is_published(&claim, epoch) => Verdict::Replay(claim.accepted_at),
+        Found::Held(claim) => Verdict::Help(claim.accepted_at),
     }
+}
+
+/// Whether what holds the key was published to the stream that exists. A mark from another stream says nothing about this
+/// one, and an unknown stream is equal to none.
+pub(crate) fn is_published(claim: &Claim, epoch: StreamEpoch) -> bool {
+    claim.state == State::Published && claim.epoch == epoch && epoch != StreamEpoch::UNKNOWN
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::{Claim, PlaybookId};
+    use proto::PlaybookId;
 
     use super::*;
 
@@ -53,6 +54,7 @@ mod tests {
             accepted_at: then(),
             playbook: PlaybookId(uuid::Uuid::nil()),
             epoch,
+            queued: None,
         })
     }
 
@@ -77,7 +79,7 @@ mod tests {
             (held(State::Published, theirs, other), Verdict::Conflict),
             (Found::Unknown(Unchecked::Open), Verdict::Deferred(Unchecked::Open)),
         ] {
-            assert_eq!(judge(found, &OURS, EPOCH), verdict, "{found:?}");
+            assert_eq!(judge(found.clone(), &OURS, EPOCH), verdict, "{found:?}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::queue::{LATE, Queue};
 use crate::refusal::Refusal;
 
 /// Publishes one group. Every item gets the fate of the whole.
-pub(super) async fn publish(queue: Queue, group: Vec<Item>, marks: Marks) {
+pub(super) async fn publish(queue: Queue, mut group: Vec<Item>, marks: Marks) {
     // Before the message leaves: if the stream is lost and made anew meanwhile, the marks must name the old one. A
     // mark that is too old costs one more message; one that is too new would hide a loss for ever (I3).
     let epoch = queue.epoch();
@@ -34,7 +34,7 @@ pub(super) async fn publish(queue: Queue, group: Vec<Item>, marks: Marks) {
     if fate.is_ok() {
         ops::kill_point!(Acknowledged);
         let published = |claim| Claim { state: State::Published, epoch, ..claim };
-        marks.leave(group.iter().filter_map(|item| Some((item.run, published(item.claim?)))).collect());
+        marks.leave(group.iter_mut().filter_map(|item| Some((item.run, published(item.claim.take()?)))).collect());
     }
     for item in group {
         item.meets(match &fate {

@@ -142,7 +142,7 @@ async fn raced_by_workers() {
         let delivery = |(index, body)| {
             let body: &String = body;
             let payload = Payload::parse(body.as_bytes()).expect("a payload");
-            let idempotency_key = format!("{round}-{index}").try_into().expect("a key");
+            let idempotency_key = format!("{round}-{index}").parse().expect("a key");
             Delivery {
                 run_id: RunId::compute(Scope::Playbook(playbook), &idempotency_key),
                 organization_id: OrganizationId(row.get(0)),

@@ -91,7 +91,7 @@ async fn a_gateway_dies() {
 
 async fn redis_key(world: &World, key: &str) -> [u8; Claim::KEY_LEN] {
     let scope = proto::Scope::Playbook(world.playbook_id("deploy").await);
-    Claim::redis_key(RunId::compute(scope, &key.to_owned().try_into().expect("a key")))
+    Claim::redis_key(RunId::compute(scope, &key.parse().expect("a key")))
 }
 
 /// Where a worker dies, how many of a batch's five rows are there then, and how many of its five messages.

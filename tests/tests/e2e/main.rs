@@ -20,5 +20,6 @@ mod queue;
 mod redis_outage;
 mod redis_refuses;
 mod roles;
+mod run_status;
 mod secrets;
 mod wire;

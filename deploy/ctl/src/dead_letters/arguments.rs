@@ -117,7 +117,7 @@ fn id(text: &str) -> Result<Uuid, &'static str> {
 }
 
 fn key(text: &str) -> Result<IdempotencyKey, InvalidKey> {
-    text.to_owned().try_into()
+    text.parse()
 }
 
 fn age(text: &str) -> Result<Duration, &'static str> {

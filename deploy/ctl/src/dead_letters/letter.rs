@@ -110,7 +110,7 @@ impl Address {
             project: ProjectId(row.get::<_, Option<_>>(10)?),
             template: TemplateId(row.get::<_, Option<_>>(11)?),
             target: Selector { project: slug(12)?, template: slug(13)? },
-            key: row.get::<_, Option<String>>(14)?.try_into().ok()?,
+            key: row.get::<_, Option<&str>>(14)?.parse().ok()?,
             fingerprint: Fingerprint(row.get::<_, Option<&[u8]>>(15)?.try_into().ok()?),
             accepted_at: Timestamp::from_millis(accepted).ok()?,
         })

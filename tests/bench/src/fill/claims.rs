@@ -1,8 +1,8 @@
 //! Claims in Redis.
 
 use anyhow::Result;
-use proto::claim::State;
-use proto::{Claim, PlaybookId, RunId, StreamEpoch, Timestamp};
+use proto::claim::{Queued, State};
+use proto::{Claim, PlaybookId, ProjectId, RunId, StreamEpoch, TemplateId, Timestamp};
 use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
@@ -30,9 +30,15 @@ pub(crate) async fn claims(redis: &mut MultiplexedConnection, count: u64) -> Res
                 accepted_at: Timestamp::now(),
                 playbook: PlaybookId(Uuid::from_bytes(bytes())),
                 epoch: StreamEpoch(1),
+                queued: Some(Queued {
+                    project: ProjectId(Uuid::from_bytes(bytes())),
+                    template: TemplateId(Uuid::from_bytes(bytes())),
+                    // As long as a UUID's text.
+                    key: Uuid::from_bytes(bytes()).to_string().parse()?,
+                }),
             };
             let key = Claim::redis_key(RunId(Uuid::new_v8(bytes())));
-            pipe.cmd("SET").arg(&key[..]).arg(&claim.encode()).arg("EX").arg(WINDOW).ignore();
+            pipe.cmd("SET").arg(&key[..]).arg(&*claim.encode()).arg("EX").arg(WINDOW).ignore();
         }
         let () = pipe.query_async(redis).await?;
         left -= piece;

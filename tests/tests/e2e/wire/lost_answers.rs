@@ -109,7 +109,7 @@ async fn retried(world: &World, deploy: &Playbook, key: &str) -> harness::Answer
 
 async fn run_id(world: &World, key: &str) -> RunId {
     let scope = Scope::Playbook(world.playbook_id("deploy").await);
-    RunId::compute(scope, &key.to_owned().try_into().expect("a key"))
+    RunId::compute(scope, &key.parse().expect("a key"))
 }
 
 /// The one row of a key: its id and its time.
