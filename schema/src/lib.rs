@@ -1,0 +1,122 @@
+//! A playbook's input schema ([JSON Schema 2020-12](https://json-schema.org/draft/2020-12/json-schema-core)): what its payloads
+//! have to be. The operator's command line refuses what a gateway could not use, by the same rules.
+//!
+//! Whoever holds a secret chooses payloads, so no payload may cost much more than its length: what a schema says has
+//! [bounds](self::bounds), patterns are matched in linear time, and errors are looked for only as far as that is [cheap](self::cost).
+//! Nothing is ever fetched.
+
+mod bounds;
+mod cost;
+mod issue;
+
+use jsonschema::{Draft, PatternOptions, Validator};
+use proto::Payload;
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use bounds::{MAX_BYTES, MAX_NESTING, MAX_PATTERNS};
+pub use issue::{Issue, MAX_ISSUES};
+
+/// Bytes that one compiled pattern may take.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// A schema to hold payloads to.
+#[derive(Debug)]
+pub struct InputSchema {
+    validator: Validator,
+    /// Nesting of payloads whose errors may be looked for.
+    explained: usize,
+}
+
+/// Why a text is no input schema.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum InvalidSchema {
+    /// Not JSON; where it is not.
+    #[error("not valid JSON (line {line}, column {column})")]
+    Syntax {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// Longer than [`MAX_BYTES`].
+    #[error("longer than {MAX_BYTES} bytes")]
+    TooLong,
+    /// Deeper than [`MAX_NESTING`].
+    #[error("arrays and objects are nested deeper than {MAX_NESTING}")]
+    TooDeep,
+    /// More patterns than [`MAX_PATTERNS`].
+    #[error("more than {MAX_PATTERNS} patterns")]
+    TooManyPatterns,
+    /// Names another dialect.
+    #[error("{0}: only JSON Schema 2020-12 (https://json-schema.org/draft/2020-12/schema) is understood")]
+    Dialect(String),
+    /// Names something outside.
+    #[error("{0}: refers to another document; nothing is fetched, so $ref begins with # and only the root has an $id")]
+    Remote(String),
+    /// Refers to nothing.
+    #[error("{0}: refers to nothing")]
+    Dangling(String),
+    /// One value would be held to more than it could be within a request.
+    #[error("more than {} subschemas apply to one value", cost::MOST)]
+    TooCostly,
+    /// Not what the dialect allows; where, and what is wrong.
+    #[error("{place}: {problem}")]
+    Invalid {
+        /// JSON Pointer (RFC 6901) into the schema.
+        place: String,
+        /// What is wrong there.
+        problem: String,
+    },
+}
+
+impl InputSchema {
+    /// Compiles a schema's text.
+    ///
+    /// # Errors
+    /// [`InvalidSchema`], whose text may quote the schema, which is the operator's.
+    pub fn compile(text: &str) -> Result<Self, InvalidSchema> {
+        let schema = bounds::parse(text)?;
+        let explained = cost::explained(&schema)?;
+        let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
+        let options = jsonschema::options().with_draft(Draft::Draft202012).with_pattern_options(patterns);
+        let validator = options.build(&schema).map_err(|error| InvalidSchema::Invalid {
+            place: error.instance_path().as_str().to_owned(),
+            problem: issue::shortened(&error.to_string()),
+        })?;
+        Ok(Self { validator, explained })
+    }
+
+    /// Whether a payload is as the schema says; where not, at most [`MAX_ISSUES`] of the reasons, and at least one.
+    ///
+    /// # Errors
+    /// Issues name places and rules, never a value of the payload.
+    pub fn check(&self, payload: &Payload<'_>) -> Result<(), Vec<Issue>> {
+        let mut json = serde_json::Deserializer::from_str(payload.as_str());
+        // A payload is never too deep.
+        json.disable_recursion_limit();
+        // JSON that no double can hold, or a surrogate without its other half: it may be stored, and cannot be judged.
+        let Ok(payload) = Value::deserialize(&mut json) else {
+            return Err(vec![Issue::of_the_whole("holds a number or a character that no schema can judge")]);
+        };
+        // Remembers what it has judged, and so takes no longer for a schema that refers to itself.
+        if self.validator.is_valid(&payload) {
+            return Ok(());
+        }
+        let mut issues = Vec::new();
+        if bounds::nesting(&payload) <= self.explained {
+            for error in self.validator.iter_errors(&payload) {
+                issues.extend(issue::of(&error).take(MAX_ISSUES - issues.len()));
+                if issues.len() == MAX_ISSUES {
+                    break;
+                }
+            }
+        }
+        if issues.is_empty() {
+            issues.push(Issue::of_the_whole(
+                "is not as the playbook's input schema says; it is nested too deep to tell where",
+            ));
+        }
+        Err(issues)
+    }
+}
