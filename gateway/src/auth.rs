@@ -79,6 +79,11 @@ impl Caller {
         &self.playbook
     }
 
+    /// What the URL names, in the catalog's words.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.organization.slug, self.playbook.slug)
+    }
+
     /// The run that `key` names for this caller.
     pub fn run_id(&self, key: &IdempotencyKey) -> RunId {
         self.organization.run_id(&self.playbook, key)

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{HeaderMap, Request, request::Parts};
 use hyper::body::Incoming;
 use prometheus_client::metrics::histogram::Histogram;
@@ -17,6 +18,7 @@ use crate::admission::Admission;
 use crate::auth::{Caller, Sender, Target, authenticate};
 use crate::catalog::Catalog;
 use crate::claims::{Claims, OnRedisOutage, Verdict, judge};
+use crate::input;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::Queue;
@@ -40,6 +42,8 @@ pub struct Gateway {
     pub(crate) runs: Runs,
     /// Retries without a target, as far as the log knows.
     pub(crate) unhelped: ops::News,
+    /// Playbooks whose schema in shadow was not met, likewise.
+    pub(crate) off_schema: ops::News,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -120,7 +124,7 @@ async fn deliver(
 
     let run = caller.run_id(&key);
     let fingerprint = Fingerprint::compute(caller.playbook().id, &selector, &payload);
-    let target = match admit(gateway, &caller, &selector) {
+    let target = match admit(gateway, &caller, &selector, &body, &payload).await {
         Ok(target) => target,
         Err(refusal) => return known(gateway, run, &fingerprint, refusal).await,
     };
@@ -171,8 +175,15 @@ pub(crate) fn identify(
     Ok(caller)
 }
 
-/// What would refuse a new delivery, but not the retry of one that is known: its target, and the queue.
-fn admit(gateway: &Gateway, caller: &Sender, selector: &Selector) -> Result<Target, Refusal> {
+/// What would refuse a new delivery, but not the retry of one that is known: its playbook's schema, its target, and the queue.
+async fn admit(
+    gateway: &Gateway,
+    caller: &Sender,
+    selector: &Selector,
+    body: &Bytes,
+    payload: &Payload<'_>,
+) -> Result<Target, Refusal> {
+    input::check(gateway, caller, body, payload).await?;
     let target = caller.resolve(selector)?;
     match gateway.queue.refuses() {
         Some(reason) => Err(Refusal::Unavailable(reason)),

@@ -72,6 +72,11 @@ impl ops::listener::Health for Health {
         // An accelerator (I5): without it deliveries are still accepted, where nobody has chosen otherwise.
         degraded.extend(self.redis(OnRedisOutage::Accept));
         degraded.extend(self.parts.queue.trouble().map(str::to_owned));
+        let broken: Vec<_> =
+            self.parts.catalog.current().iter().flat_map(|snapshot| snapshot.broken_schemas()).take(3).collect();
+        if !broken.is_empty() {
+            degraded.push(format!("catalog: input schemas that do not compile, of {} …", broken.join(", ")));
+        }
         degraded
     }
 
@@ -82,6 +87,8 @@ impl ops::listener::Health for Health {
         metrics.redis.breaker_is(claims.breaker());
         metrics.in_flight.set(admission.in_flight() as i64);
         metrics.catalog_age.set(catalog.age().as_secs_f64());
+        let broken = catalog.current().map_or(0, |snapshot| snapshot.broken_schemas().count());
+        metrics.broken_schemas.set(broken as i64);
         metrics.queue_messages.set(messages as i64);
         metrics.queue_bytes.set(bytes as i64);
     }

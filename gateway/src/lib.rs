@@ -3,7 +3,8 @@
 //! 1. [`server`] accepts a connection within bounds; `connection` serves it and hands each request to
 //!    [`handler::handle`].
 //! 2. [`handler`] runs the contract's checks in order: [`request::route`] → [`admission`] → [`auth`] (against the
-//!    [`catalog`] in memory) → [`request::key`] → [`request::query`] → [`request::body`] → target.
+//!    [`catalog`] in memory) → [`request::key`] → [`request::query`] → [`request::body`] → `input` schema →
+//!    target.
 //! 3. [`claims`] claims the idempotency key in Redis and judges what it finds.
 //! 4. [`publish`] groups the delivery with its neighbours into one message of the [`queue`] and awaits its
 //!    acknowledgement; the marker notes in Redis, later, that it was published.
@@ -21,6 +22,7 @@ mod connection;
 mod crowd;
 pub mod handler;
 mod health;
+mod input;
 mod linger;
 pub mod metrics;
 pub mod publish;

@@ -22,6 +22,12 @@ struct Outcome {
 
 const CREATED: &str = "created";
 
+/// What becomes of payloads that are not as their playbook's schema says: `enforce` or `shadow`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModeLabel {
+    mode: &'static str,
+}
+
 /// A step of the request path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StepLabel {
@@ -34,6 +40,7 @@ pub struct Metrics {
     /// The usual outcome, looked up once.
     created: Counter,
     statuses: Family<Outcome, Counter>,
+    off_schema: Family<ModeLabel, Counter>,
     steps: Steps,
     /// Deliveries that each message carried.
     pub(crate) message_deliveries: Histogram,
@@ -43,6 +50,8 @@ pub struct Metrics {
     pub(crate) connections: Gauge,
     /// Connections of strangers that were ended for what they had open over HTTP/2.
     pub(crate) connections_evicted: Counter,
+    /// Playbooks whose input schema does not compile.
+    pub(crate) broken_schemas: Gauge,
     pub(crate) in_flight: Gauge,
     pub(crate) catalog_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub(crate) queue_messages: Gauge,
@@ -76,6 +85,8 @@ impl Metrics {
             outcomes,
             created,
             statuses: Family::default(),
+            off_schema: Family::default(),
+            broken_schemas: Gauge::default(),
             steps: Steps { body: step("body"), claim: step("claim"), publish: step("publish"), total: step("total") },
             message_deliveries: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
             redis: RedisMetrics::register(r),
@@ -88,6 +99,12 @@ impl Metrics {
         };
         r.register("deliveries", "Deliveries answered, by outcome", metrics.outcomes.clone());
         r.register("run_status", "Questions after a run answered, by outcome", metrics.statuses.clone());
+        r.register(
+            "off_schema",
+            "Payloads that were not as the playbook's input schema says",
+            metrics.off_schema.clone(),
+        );
+        r.register("broken_schemas", "Playbooks whose input schema does not compile", metrics.broken_schemas.clone());
         r.register_with_unit("step", "Time of an answered delivery by step", Unit::Seconds, steps);
         r.register("message_deliveries", "Deliveries in each message", metrics.message_deliveries.clone());
         r.register("connections", "Open connections", metrics.connections.clone());
@@ -115,6 +132,10 @@ impl Metrics {
             self.outcomes.get_or_create(&Outcome { outcome }).inc();
         }
         self.steps.total.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn count_off_schema(&self, mode: schema::Mode) {
+        self.off_schema.get_or_create(&ModeLabel { mode: mode.as_str() }).inc();
     }
 
     pub(crate) fn count_status(&self, outcome: &'static str) {

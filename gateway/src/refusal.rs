@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use proto::{InvalidPayload, RunId};
+use schema::Issue;
 
 /// Why a delivery is refused. None of these binds the idempotency key, except that an [`Refusal::Unavailable`] may
 /// leave it bound to its own payload: whatever was refused may be sent again as it is (I6).
@@ -40,6 +41,9 @@ pub enum Refusal {
     /// Body is no payload.
     #[error("invalid body: {0}")]
     InvalidBody(#[from] InvalidPayload),
+    /// Payload is not as the playbook's input schema says.
+    #[error("the payload is not as the playbook's input schema says")]
+    OffSchema(Vec<Issue>),
     /// Body was cut off, or framed wrongly.
     #[error("the body did not arrive whole")]
     BrokenBody,
@@ -88,7 +92,7 @@ impl Refusal {
             Self::InvalidIdempotencyKey => (S::BAD_REQUEST, "invalid_idempotency_key", None),
             Self::InvalidQuery => (S::BAD_REQUEST, "invalid_query", None),
             Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload_too_large", None),
-            Self::InvalidBody(_) | Self::BrokenBody => (S::BAD_REQUEST, "invalid_body", None),
+            Self::InvalidBody(_) | Self::OffSchema(_) | Self::BrokenBody => (S::BAD_REQUEST, "invalid_body", None),
             Self::ProjectNotFound => (S::UNPROCESSABLE_ENTITY, "project_not_found", None),
             Self::TemplateNotFound => (S::UNPROCESSABLE_ENTITY, "template_not_found", None),
             Self::Conflict(_) => (S::CONFLICT, "idempotency_conflict", None),

@@ -1,5 +1,7 @@
 //! Answers. The only place that writes one.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, Version, header};
@@ -58,19 +60,19 @@ const END: &[u8] = br#""}"#;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Failure {
+struct Failure<'a> {
     error: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    issues: Option<[Issue; 1]>,
+    issues: Option<Vec<Issue<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<RunId>,
 }
 
 #[derive(Serialize)]
-struct Issue {
+struct Issue<'a> {
     /// JSON Pointer (RFC 6901) to what is wrong; empty for the whole body.
-    path: &'static str,
-    message: String,
+    path: &'a str,
+    message: Cow<'a, str>,
 }
 
 /// The metric label of a result.
@@ -111,13 +113,13 @@ pub fn accepted(path: &str, accepted: &Accepted) -> Response {
 /// way, so that an HTTP/1 connection cannot carry another request.
 pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
     let told = refusal.told();
+    let whole = |message: String| vec![Issue { path: "", message: message.into() }];
     let issues = match refusal {
-        Refusal::InvalidBody(_) | Refusal::BrokenBody => {
-            let message = match refusal {
-                Refusal::InvalidBody(error) => error.to_string(),
-                other => other.to_string(),
-            };
-            Some([Issue { path: "", message }])
+        Refusal::InvalidBody(error) => Some(whole(error.to_string())),
+        Refusal::BrokenBody => Some(whole(refusal.to_string())),
+        Refusal::OffSchema(issues) => {
+            let issues = issues.iter().map(|issue| Issue { path: &issue.path, message: issue.message.as_str().into() });
+            Some(issues.collect())
         }
         _ => None,
     };

@@ -111,6 +111,7 @@ pub async fn run(
         publisher,
         runs: Runs::new(database, config.status_connections.into(), config.status_timeout),
         unhelped: ops::News::default(),
+        off_schema: ops::News::default(),
         metrics,
     });
     let listener = socket.listen(BACKLOG).context("listening for callers")?;

@@ -20,6 +20,27 @@ pub use issue::{Issue, MAX_ISSUES};
 /// Bytes that one compiled pattern may take.
 const PATTERN_BYTES: usize = 1 << 20;
 
+/// What becomes of payloads that are not as the schema says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They are refused.
+    #[default]
+    Enforce,
+    /// They are counted, and accepted.
+    Shadow,
+}
+
+impl Mode {
+    /// As the catalog's file and the database write it; also the metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
 /// A schema to hold payloads to.
 #[derive(Debug)]
 pub struct InputSchema {

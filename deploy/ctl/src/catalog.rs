@@ -4,15 +4,17 @@
 //! difference is worked out without touching anything (`plan`) and then written (`write`), all in one transaction.
 
 mod file;
+mod input;
 mod plan;
 mod stored;
 mod write;
 
-use std::{collections::BTreeMap, io::Read, path::Path};
+use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use proto::Slug;
 use tokio_postgres::Client;
 
+use self::input::Input;
 use crate::{Error, database::Lock, output::say};
 
 /// Organizations by slug, as a file declares them or as the database has them.
@@ -32,6 +34,7 @@ struct Playbook {
     project: Slug,
     template: Slug,
     enabled: bool,
+    input: Option<Input>,
 }
 
 /// Within what an idempotency key is unique.
@@ -53,7 +56,7 @@ impl Scope {
     }
 }
 
-/// Reads and checks the file; `-` is stdin.
+/// Reads and checks the file; `-` is stdin. Files that it names are looked for beside it, or in the working directory.
 pub(crate) fn read(path: &Path) -> Result<Catalog, Error> {
     let (place, bytes) = if path == Path::new("-") {
         let mut bytes = Vec::new();
@@ -62,13 +65,17 @@ pub(crate) fn read(path: &Path) -> Result<Catalog, Error> {
         (path.display().to_string(), std::fs::read(path))
     };
     let bytes = bytes.map_err(|error| Error::Input(vec![format!("{place}: {error}")]))?;
-    parse(&place, bytes)
+    let beside = path.parent().unwrap_or(Path::new(""));
+    parse(&place, bytes, &|name| input::read(&beside.join(name)))
 }
 
+/// How a file that the catalog's file names is read.
+pub(crate) type Read<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
 /// Checks what was read. Apart from [`read`] so that tests can throw any bytes at it.
-pub(crate) fn parse(place: &str, bytes: Vec<u8>) -> Result<Catalog, Error> {
+pub(crate) fn parse(place: &str, bytes: Vec<u8>, read: Read<'_>) -> Result<Catalog, Error> {
     let text = String::from_utf8(bytes).map_err(|_| Error::Input(vec![format!("{place}: not UTF-8")]))?;
-    file::parse(&text)
+    file::parse(&text, read)
         .map_err(|problems| Error::Input(problems.iter().map(|problem| format!("{place}: {problem}")).collect()))
 }
 

@@ -253,3 +253,72 @@ async fn gateways_are_told_of_a_change_and_only_of_a_change() {
     }
     assert_eq!(all, [database.query("SELECT id FROM organizations").await]);
 }
+
+#[tokio::test]
+async fn an_input_schema_comes_as_a_table_a_text_or_a_file() {
+    let database = Database::migrated().await;
+    let schemas = "SELECT input_schema, input_schema_mode FROM playbooks";
+    database.apply(ACME).ok();
+    assert_eq!(database.query(schemas).await, "- enforce");
+
+    let table =
+        "[organizations.acme.playbooks.deploy.input_schema]\nrequired = [\"order\"]\nproperties.order.minimum = 1";
+    let said = database.apply(&format!("{ACME}{table}")).ok();
+    assert!(said.starts_with("~ playbook acme/deploy: input schema added (enforce)\n"), "{said}");
+    assert_eq!(database.query(schemas).await, r#"{"properties":{"order":{"minimum":1}},"required":["order"]} enforce"#);
+
+    // The same in other words.
+    let text = "input_schema = '''{ \"required\": [\"order\"], \"properties\": {\"order\": {\"minimum\": 1}} }'''\n";
+    assert_eq!(database.apply(&format!("{ACME}{text}")).ok(), "nothing to change (4 as the file says)\n");
+    let said = database.apply(&format!("{ACME}{text}input_schema_mode = \"shadow\"")).ok();
+    assert!(said.starts_with("~ playbook acme/deploy: input schema changed (enforce → shadow)\n"), "{said}");
+
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("order.json"), r#"{"type": "object"}"#).unwrap();
+    let file = directory.path().join("catalog.toml");
+    std::fs::write(&file, format!("{ACME}input_schema_file = \"order.json\"")).unwrap();
+    let apply = ["catalog", "apply", file.to_str().unwrap()];
+    let said = database.start(&apply, "").outcome().ok();
+    assert!(said.starts_with("~ playbook acme/deploy: input schema changed (shadow → enforce)\n"), "{said}");
+    assert_eq!(database.query(schemas).await, r#"{"type": "object"} enforce"#);
+
+    let said = database.apply(ACME).ok();
+    assert!(said.starts_with("~ playbook acme/deploy: input schema removed\n"), "{said}");
+    assert_eq!(database.query(schemas).await, "- enforce");
+    // What is new has its schema from the beginning.
+    let new = ACME.replace("playbooks.deploy", "playbooks.new");
+    database.apply(&format!("{new}input_schema = '{{}}'\ninput_schema_mode = \"shadow\"")).ok();
+    assert_eq!(database.query(&format!("{schemas} WHERE slug = 'new'")).await, "{} shadow");
+}
+
+#[tokio::test]
+async fn a_schema_that_gateways_could_not_use_is_refused() {
+    let database = Database::migrated().await;
+    let place = "stdin: organizations.acme.playbooks.deploy.";
+    for (entry, problem) in [
+        ("input_schema = '{'", "input_schema: not valid JSON"),
+        ("input_schema = 5", "input_schema: a table, or a text in JSON, is expected"),
+        ("input_schema = {type = \"objekt\"}", "input_schema: /type: "),
+        ("input_schema = {properties = {a = {minimum = \"1\"}}}", "input_schema: /properties/a/minimum: "),
+        (
+            "input_schema = {\"$ref\" = \"https://example.com/schema\"}",
+            "input_schema: https://example.com/schema: refers to another document",
+        ),
+        ("input_schema = {const = nan}", "input_schema: JSON has no such number"),
+        ("input_schema_file = \"none.json\"", "input_schema_file: none.json: No such file"),
+        ("input_schema = {}\ninput_schema_file = \"none.json\"", "input_schema: only one of"),
+        ("input_schema_mode = \"shadow\"", "input_schema_mode: there is no input_schema"),
+    ] {
+        let outcome = database.apply(&format!("{ACME}{entry}"));
+        assert_eq!(outcome.code, 65, "{entry}");
+        let expected = format!("{place}{problem}");
+        assert!(outcome.stderr.contains(&expected), "{entry}: {}", outcome.stderr);
+    }
+    let outcome = database.apply(&format!("{ACME}input_schema = {{}}\ninput_schema_mode = \"off\""));
+    assert!(
+        outcome.code == 65 && outcome.stderr.contains("enforce") && outcome.stderr.contains("shadow"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(database.query(COUNT).await, "0");
+}

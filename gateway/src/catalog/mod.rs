@@ -10,6 +10,7 @@
 //! LISTEN comes first, so that a change during the first read is notified and not missed.
 
 mod follow;
+mod input;
 mod read;
 mod snapshot;
 
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 
 pub use follow::follow;
-pub use snapshot::{Organization, Playbook, Snapshot};
+pub use snapshot::{Input, Organization, Playbook, Snapshot};
 
 /// The newest snapshot, and when it was last known to be current.
 pub struct Catalog {

@@ -12,6 +12,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, IsolationLevel, Row};
 use uuid::Uuid;
 
+use super::input::Compiler;
 use super::snapshot::{Organization, Playbook, Snapshot};
 
 /// What to read.
@@ -45,8 +46,8 @@ pub(super) async fn read(client: &mut Client, extent: Extent, before: Arc<Snapsh
             only,
         ),
         transaction.query(
-            "SELECT organization_id, slug::text, id, enabled, project_id, template_id FROM playbooks
-             WHERE $1::uuid[] IS NULL OR organization_id = ANY ($1)",
+            "SELECT organization_id, slug::text, id, enabled, project_id, template_id, input_schema::text, input_schema_mode
+             FROM playbooks WHERE $1::uuid[] IS NULL OR organization_id = ANY ($1)",
             only,
         ),
         transaction.query(
@@ -85,14 +86,17 @@ fn assemble(rows: &Rows, ids: Option<&[Uuid]>, before: &Snapshot) -> anyhow::Res
         let digest: &[u8] = row.try_get(1)?;
         digests.entry(row.try_get(0)?).or_default().push(Digest::from_bytes(digest.try_into()?));
     }
+    let compiler = Compiler::knowing(before);
     parts.playbooks = by_organization(&rows.playbooks, |row| {
         let id: Uuid = row.try_get(2)?;
         Ok(Arc::new(Playbook {
             id: PlaybookId(id),
+            slug: slug(row, 1)?,
             enabled: row.try_get(3)?,
             project: ProjectId(row.try_get(4)?),
             template: TemplateId(row.try_get(5)?),
             secrets: digests.remove(&id).unwrap_or_default(),
+            input: row.try_get::<_, Option<&str>>(6)?.map(|text| compiler.compile(text, row.get(7), row.get(1))),
         }))
     })?;
 
@@ -110,13 +114,14 @@ fn assemble(rows: &Rows, ids: Option<&[Uuid]>, before: &Snapshot) -> anyhow::Res
         let id: Uuid = row.try_get(0)?;
         let organization = Organization {
             id: OrganizationId(id),
+            slug: slug(row, 1)?,
             scoped: row.try_get(2)?,
             killed: killed.contains(&Some(id)),
             projects: parts.projects.remove(&id).unwrap_or_default(),
             templates: parts.templates.remove(&id).unwrap_or_default(),
             playbooks: parts.playbooks.remove(&id).unwrap_or_default(),
         };
-        snapshot.organizations.insert(slug(row, 1)?, Arc::new(organization));
+        snapshot.organizations.insert(organization.slug.clone(), Arc::new(organization));
     }
     Ok(snapshot)
 }

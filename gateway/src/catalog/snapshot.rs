@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use proto::secret::Digest;
 use proto::{IdempotencyKey, OrganizationId, PlaybookId, ProjectId, RunId, Scope, Slug, TemplateId};
+use schema::{InputSchema, Mode};
 
 /// All organizations, and the global kill switch.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Snapshot {
 pub struct Organization {
     /// Primary key.
     pub id: OrganizationId,
+    /// Name in the URL.
+    pub slug: Slug,
     /// True if a key is unique in the whole organization, not only in its playbook.
     pub scoped: bool,
     /// True while the organization's own kill switch is engaged.
@@ -35,6 +38,8 @@ pub struct Organization {
 pub struct Playbook {
     /// Primary key.
     pub id: PlaybookId,
+    /// Name in the URL.
+    pub slug: Slug,
     /// False refuses its deliveries.
     pub enabled: bool,
     /// Target where the caller names none.
@@ -43,6 +48,19 @@ pub struct Playbook {
     pub template: TemplateId,
     /// Digests of its live secrets, at most two.
     pub secrets: Vec<Digest>,
+    /// What payloads have to be.
+    pub input: Option<Input>,
+}
+
+/// A playbook's input schema.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// What becomes of payloads that are not as it says.
+    pub mode: Mode,
+    /// None where it does not compile, and so holds nobody to anything.
+    pub schema: Option<Arc<InputSchema>>,
+    /// As the database has it.
+    pub(super) text: Arc<str>,
 }
 
 impl Snapshot {
@@ -50,6 +68,15 @@ impl Snapshot {
     pub fn find(&self, organization: &str, playbook: &str) -> Option<(&Arc<Organization>, &Arc<Playbook>)> {
         let organization = self.organizations.get(organization)?;
         Some((organization, organization.playbooks.get(playbook)?))
+    }
+
+    /// Playbooks, as `organization/playbook`, whose schema does not compile.
+    pub fn broken_schemas(&self) -> impl Iterator<Item = String> {
+        self.organizations.values().flat_map(|organization| {
+            let broken = |playbook: &Playbook| playbook.input.as_ref().is_some_and(|input| input.schema.is_none());
+            let broken = organization.playbooks.values().filter(move |playbook| broken(playbook));
+            broken.map(|playbook| format!("{}/{}", organization.slug, playbook.slug))
+        })
     }
 
     /// True while a kill switch stops this organization.

@@ -9,6 +9,7 @@ mod claims;
 mod contract;
 mod dead_letters;
 mod hostile;
+mod input_schema;
 mod kill_points;
 mod nats_outage;
 mod nats_refuses;

@@ -84,8 +84,8 @@ const GRANTED: &[&str] = &[
     "runlatch_operator SELECT audit_acknowledgements dead_letters kill_switches organizations playbooks projects \
      refinery_schema_history runs settled_sequences suspect_messages templates webhook_secrets",
     "runlatch_operator UPDATE dead_letters.replayed_key dead_letters.replayed_run_id dead_letters.replayed_runs \
-     dead_letters.status organizations.name organizations.slug playbooks.enabled playbooks.name \
-     playbooks.project_id playbooks.slug playbooks.template_id projects.name projects.slug templates.name \
+     dead_letters.status organizations.name organizations.slug playbooks.enabled playbooks.input_schema \
+     playbooks.input_schema_mode playbooks.name playbooks.project_id playbooks.slug playbooks.template_id projects.name projects.slug templates.name \
      templates.slug webhook_secrets.revoked_at",
     "runlatch_worker DELETE suspect_messages",
     "runlatch_worker EXECUTE compact_settled_sequences",

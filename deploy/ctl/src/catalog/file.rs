@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use proto::Slug;
+use schema::Mode;
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
-use super::{Catalog, Organization, Playbook, Scope};
+use super::{Catalog, Organization, Playbook, Read, Scope, input};
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 200;
@@ -47,23 +48,35 @@ struct RawPlaybook {
     project: String,
     template: String,
     enabled: Option<bool>,
+    input_schema: Option<Value>,
+    input_schema_file: Option<String>,
+    input_schema_mode: Option<Mode>,
 }
 
 /// The catalog that the text declares, or all that is wrong with it. Whether a playbook's project and template exist
 /// is not checked here: the database may have them.
-pub(super) fn parse(text: &str) -> Result<Catalog, Vec<String>> {
+pub(super) fn parse(text: &str, read: Read<'_>) -> Result<Catalog, Vec<String>> {
     let file: RawFile = toml::from_str(text).map_err(|error| vec![printable(&locate(text, &error))])?;
     let mut problems = Problems(Vec::new());
     if file.organizations.is_empty() {
         problems.add("organizations", "none is named");
     }
     let catalog = problems.entries("organizations", file.organizations, |problems, place, slug, raw| {
-        organization(problems, place, slug, raw)
+        organization(problems, place, slug, raw, read)
     });
     if problems.0.is_empty() { Ok(catalog) } else { Err(problems.0) }
 }
 
-fn organization(problems: &mut Problems, place: &str, slug: &Slug, raw: RawOrganization) -> Option<Organization> {
+fn organization(
+    problems: &mut Problems,
+    place: &str,
+    slug: &Slug,
+    raw: RawOrganization,
+    read: Read<'_>,
+) -> Option<Organization> {
+    let playbook = |problems: &mut Problems, place: &str, slug: &Slug, raw: RawPlaybook| {
+        playbook(problems, place, slug, raw, read)
+    };
     let named = |problems: &mut Problems, place: &str, slug: &Slug, raw: RawNamed| problems.name(place, slug, raw.name);
     Some(Organization {
         name: problems.name(place, slug, raw.name)?,
@@ -74,11 +87,22 @@ fn organization(problems: &mut Problems, place: &str, slug: &Slug, raw: RawOrgan
     })
 }
 
-fn playbook(problems: &mut Problems, place: &str, slug: &Slug, raw: RawPlaybook) -> Option<Playbook> {
+fn playbook(problems: &mut Problems, place: &str, slug: &Slug, raw: RawPlaybook, read: Read<'_>) -> Option<Playbook> {
     let name = problems.name(place, slug, raw.name);
     let project = problems.slug(&format!("{place}.project"), &raw.project);
     let template = problems.slug(&format!("{place}.template"), &raw.template);
-    Some(Playbook { name: name?, project: project?, template: template?, enabled: raw.enabled.unwrap_or(true) })
+    let mode = raw.input_schema_mode;
+    let (key, text) = match (raw.input_schema, raw.input_schema_file) {
+        (Some(_), Some(_)) => ("input_schema", Some(Err("only one of input_schema and input_schema_file".to_owned()))),
+        (Some(inline), None) => ("input_schema", Some(input::inline(inline))),
+        (None, Some(name)) => ("input_schema_file", Some(read(&name))),
+        (None, None) if mode.is_some() => ("input_schema_mode", Some(Err("there is no input_schema".to_owned()))),
+        (None, None) => ("", None),
+    };
+    let input = text.map(|text| text.and_then(|text| input::checked(&text, mode.unwrap_or_default()))).transpose();
+    let input = input.map_err(|problem| problems.add(&format!("{place}.{key}"), problem)).ok();
+    let enabled = raw.enabled.unwrap_or(true);
+    Some(Playbook { name: name?, project: project?, template: template?, enabled, input: input? })
 }
 
 /// Collects what is wrong; what is right is kept meanwhile, to be looked at as well.

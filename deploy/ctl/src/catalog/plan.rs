@@ -126,6 +126,16 @@ fn differences(old: &Playbook, new: &Playbook) -> Vec<String> {
     if old.enabled != new.enabled {
         all.push(format!("enabled {} → {}", old.enabled, new.enabled));
     }
+    match (&old.input, &new.input) {
+        (None, Some(new)) => all.push(format!("input schema added ({})", new.mode.as_str())),
+        (Some(_), None) => all.push("input schema removed".to_owned()),
+        (Some(old), Some(new)) if !old.is(new) => {
+            let modes = [old.mode.as_str(), new.mode.as_str()];
+            let modes = if old.mode == new.mode { modes[1].to_owned() } else { modes.join(" → ") };
+            all.push(format!("input schema changed ({modes})"));
+        }
+        _ => {}
+    }
     all
 }
 

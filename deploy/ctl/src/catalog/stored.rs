@@ -1,9 +1,10 @@
 //! What the database has of the organizations that a file names.
 
 use proto::Slug;
+use schema::Mode;
 use tokio_postgres::{Row, Transaction};
 
-use super::{Catalog, Organization, Playbook, Scope};
+use super::{Catalog, Input, Organization, Playbook, Scope};
 use crate::Error;
 
 /// Loads the named organizations with all that is theirs; those that do not exist are absent.
@@ -34,13 +35,23 @@ pub(super) async fn load<'a>(
         }
     }
     let playbooks = "
-        SELECT o.slug::text, b.slug::text, b.name, p.slug::text, t.slug::text, b.enabled
+        SELECT o.slug::text, b.slug::text, b.name, p.slug::text, t.slug::text, b.enabled, b.input_schema::text, b.input_schema_mode
         FROM playbooks b JOIN organizations o ON o.id = b.organization_id
         JOIN projects p ON p.id = b.project_id JOIN templates t ON t.id = b.template_id
         WHERE o.slug::text = ANY ($1)";
     for row in transaction.query(playbooks, &[&named]).await? {
-        let playbook =
-            Playbook { name: row.get(2), project: slug(&row, 3)?, template: slug(&row, 4)?, enabled: row.get(5) };
+        let mode = match row.get(7) {
+            "shadow" => Mode::Shadow,
+            _ => Mode::Enforce,
+        };
+        let input = row.get::<_, Option<String>>(6).map(|schema| Input { schema, mode });
+        let playbook = Playbook {
+            name: row.get(2),
+            project: slug(&row, 3)?,
+            template: slug(&row, 4)?,
+            enabled: row.get(5),
+            input,
+        };
         catalog.entry(slug(&row, 0)?).or_default().playbooks.insert(slug(&row, 1)?, playbook);
     }
     Ok(catalog)

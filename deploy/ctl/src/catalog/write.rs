@@ -25,8 +25,11 @@ pub(super) async fn change(transaction: &Transaction<'_>, change: &Change<'_>) -
         }
         Entry::Playbook(slug, entry) => {
             let (project, template) = (entry.project.as_str(), entry.template.as_str());
-            let values: [&(dyn ToSql + Sync); 6] =
-                [&organization, &slug.as_str(), &entry.name, &project, &template, &entry.enabled];
+            let (schema, mode) =
+                (entry.input.as_ref().map(|input| &input.schema), entry.input.as_ref().map(|input| input.mode));
+            let mode = mode.unwrap_or_default().as_str();
+            let values: [&(dyn ToSql + Sync); 8] =
+                [&organization, &slug.as_str(), &entry.name, &project, &template, &entry.enabled, &schema, &mode];
             transaction.execute(if new { INSERT_PLAYBOOK } else { UPDATE_PLAYBOOK }, &values).await?
         }
     };
@@ -58,15 +61,16 @@ async fn named(
 }
 
 const INSERT_PLAYBOOK: &str = "
-    INSERT INTO playbooks (organization_id, slug, name, project_id, template_id, enabled)
-    SELECT o.id, $2::text, $3, p.id, t.id, $6
+    INSERT INTO playbooks (organization_id, slug, name, project_id, template_id, enabled, input_schema, input_schema_mode)
+    SELECT o.id, $2::text, $3, p.id, t.id, $6, $7::text::json, $8
     FROM organizations o
     JOIN projects p ON p.organization_id = o.id AND p.slug = $4::text
     JOIN templates t ON t.organization_id = o.id AND t.slug = $5::text
     WHERE o.slug = $1::text";
 
 const UPDATE_PLAYBOOK: &str = "
-    UPDATE playbooks b SET name = $3, project_id = p.id, template_id = t.id, enabled = $6
+    UPDATE playbooks b SET name = $3, project_id = p.id, template_id = t.id, enabled = $6, input_schema = $7::text::json,
+           input_schema_mode = $8
     FROM organizations o
     JOIN projects p ON p.organization_id = o.id AND p.slug = $4::text
     JOIN templates t ON t.organization_id = o.id AND t.slug = $5::text
