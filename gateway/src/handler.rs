@@ -24,7 +24,7 @@ use crate::publish::Publisher;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
 use crate::request::route::{Resource, Route};
-use crate::request::{body, key, query};
+use crate::request::{body, encoding::Encoding, id::RequestId, key, query, trace};
 use crate::respond::{self, Accepted, Response};
 use crate::status::{self, Runs, Status};
 
@@ -55,13 +55,18 @@ const UNHELPED: &str = "it may have been accepted, and has no target to be publi
 /// Answers one request. Never fails: a refusal is an answer too.
 pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Request<Incoming>) -> Response {
     let (head, mut body) = request.into_parts();
-    match answer(gateway, activity, &head, &mut body).await {
+    let id = RequestId::of(&head.headers);
+    let response = match answer(gateway, activity, &head, &id, &mut body).await {
         Ok(response) => response,
         Err(refusal) => {
+            if let Refusal::Internal(detail) = refusal {
+                tracing::error!(request_id = id.as_str(), detail, "a request was answered 500");
+            }
             let drained = body::drain(&gateway.draining, &head.headers, &mut body).await;
             respond::refused(&refusal, &head, drained)
         }
-    }
+    };
+    respond::named(id, response)
 }
 
 /// Whether this request or one before it on its connection had a right secret, before anything else is done with it. One
@@ -79,13 +84,15 @@ pub(crate) fn recognise(gateway: &Gateway, activity: &Activity, request: &Reques
 /// Refuses a request that nothing more is done with.
 pub(crate) fn turn_away(gateway: &Gateway, request: Request<Incoming>, refusal: &Refusal) -> Response {
     gateway.metrics.count(refusal.told().code, Duration::ZERO);
-    respond::refused(refusal, &request.into_parts().0, false)
+    let head = request.into_parts().0;
+    respond::named(RequestId::of(&head.headers), respond::refused(refusal, &head, false))
 }
 
 async fn answer(
     gateway: &Gateway,
     activity: &Activity,
     head: &Parts,
+    id: &RequestId,
     body: &mut Incoming,
 ) -> Result<Response, Refusal> {
     let began = Instant::now();
@@ -93,8 +100,16 @@ async fn answer(
     let route = Route::read(&head.method, head.uri.path()).inspect_err(unknown)?;
     match route.resource {
         Resource::Deliveries => {
-            let result = deliver(gateway, activity, &route, head, body).await;
-            gateway.metrics.count(respond::outcome(&result), began.elapsed());
+            let result = deliver(gateway, activity, &route, head, id, body).await;
+            let outcome = respond::outcome(&result);
+            gateway.metrics.count(outcome, began.elapsed());
+            tracing::debug!(
+                request_id = id.as_str(),
+                traceparent = trace::parent(&head.headers),
+                run = result.as_ref().ok().map(|accepted| tracing::field::display(accepted.run())),
+                outcome,
+                "a delivery is answered"
+            );
             Ok(respond::accepted(head.uri.path(), &result?))
         }
         Resource::Runs | Resource::Run(_) => {
@@ -110,15 +125,18 @@ async fn deliver(
     activity: &Activity,
     route: &Route<'_>,
     head: &Parts,
+    id: &RequestId,
     body: &mut Incoming,
 ) -> Result<Accepted, Refusal> {
     let place = gateway.admission.enter()?;
     let caller = identify(gateway, activity, route, &head.headers)?.may_send()?;
     let key = key::read(&head.headers)?;
     let selector = query::read(head.uri.query())?;
+    let encoding = Encoding::read(&head.headers)?;
     let steps = gateway.metrics.steps();
     let mut lap = Instant::now();
     let body = body::read(body, gateway.limits).await?;
+    let body = encoding.unpack(body, gateway.limits.bytes).await?;
     step(&steps.body, &mut lap);
     let payload = Payload::parse(&body)?;
 
@@ -126,7 +144,7 @@ async fn deliver(
     let fingerprint = Fingerprint::compute(caller.playbook().id, &selector, &payload);
     let target = match admit(gateway, &caller, &selector, &body, &payload).await {
         Ok(target) => target,
-        Err(refusal) => return known(gateway, run, &fingerprint, refusal).await,
+        Err(refusal) => return known(gateway, id, run, &fingerprint, refusal).await,
     };
     let on_the_way = gateway.publisher.expect();
     let queued = Queued { project: target.project, template: target.template, key: key.clone() };
@@ -148,7 +166,8 @@ async fn deliver(
         idempotency_key: key,
         fingerprint,
         accepted_at: claimed.claim.accepted_at,
-        traceparent: None,
+        request_id: Some(id.as_str().into()),
+        traceparent: trace::parent(&head.headers).map(Into::into),
         reply_to: None,
         payload,
     };
@@ -196,6 +215,7 @@ async fn admit(
 /// for good either, since it may have been accepted: a mark can be lost, and a mark of a stream in doubt says nothing.
 async fn known(
     gateway: &Gateway,
+    id: &RequestId,
     run: RunId,
     fingerprint: &Fingerprint,
     refusal: Refusal,
@@ -206,7 +226,7 @@ async fn known(
         Verdict::Conflict => Err(Refusal::Conflict(run)),
         Verdict::Help(_) if !matches!(refusal, Refusal::Unavailable(_)) => {
             if gateway.unhelped.is_new(&refusal) {
-                tracing::warn!(%run, %refusal, "a retry is answered 503: {UNHELPED}");
+                tracing::warn!(request_id = id.as_str(), %run, %refusal, "a retry is answered 503: {UNHELPED}");
             }
             Err(Refusal::Unavailable(UNHELPED))
         }

@@ -35,12 +35,18 @@ pub enum Refusal {
     /// `project` or `template` repeated, empty or malformed.
     #[error("invalid query")]
     InvalidQuery,
-    /// Body over the limit.
+    /// `Content-Encoding` is neither gzip nor none.
+    #[error("unsupported content encoding")]
+    UnsupportedEncoding,
+    /// Body over the limit, packed or unpacked.
     #[error("body over the limit")]
     PayloadTooLarge,
     /// Body is no payload.
     #[error("invalid body: {0}")]
     InvalidBody(#[from] InvalidPayload),
+    /// Body is said to be packed by gzip, and is not.
+    #[error("the body is not valid gzip")]
+    InvalidGzip,
     /// Payload is not as the playbook's input schema says.
     #[error("the payload is not as the playbook's input schema says")]
     OffSchema(Vec<Issue>),
@@ -91,8 +97,11 @@ impl Refusal {
             Self::MissingIdempotencyKey => (S::BAD_REQUEST, "missing_idempotency_key", None),
             Self::InvalidIdempotencyKey => (S::BAD_REQUEST, "invalid_idempotency_key", None),
             Self::InvalidQuery => (S::BAD_REQUEST, "invalid_query", None),
+            Self::UnsupportedEncoding => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", None),
             Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload_too_large", None),
-            Self::InvalidBody(_) | Self::OffSchema(_) | Self::BrokenBody => (S::BAD_REQUEST, "invalid_body", None),
+            Self::InvalidBody(_) | Self::InvalidGzip | Self::OffSchema(_) | Self::BrokenBody => {
+                (S::BAD_REQUEST, "invalid_body", None)
+            }
             Self::ProjectNotFound => (S::UNPROCESSABLE_ENTITY, "project_not_found", None),
             Self::TemplateNotFound => (S::UNPROCESSABLE_ENTITY, "template_not_found", None),
             Self::Conflict(_) => (S::CONFLICT, "idempotency_conflict", None),

@@ -14,6 +14,7 @@ use uuid::fmt::Hyphenated;
 use crate::claims::Verdict;
 use crate::publish::Published;
 use crate::refusal::Refusal;
+use crate::request::id::{REQUEST_ID, RequestId};
 use crate::status;
 
 /// Seconds over which retries are spread.
@@ -75,6 +76,13 @@ struct Issue<'a> {
     message: Cow<'a, str>,
 }
 
+impl Accepted {
+    /// Its run.
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+}
+
 /// The metric label of a result.
 pub fn outcome(result: &Result<Accepted, Refusal>) -> &'static str {
     match result {
@@ -116,7 +124,7 @@ pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
     let whole = |message: String| vec![Issue { path: "", message: message.into() }];
     let issues = match refusal {
         Refusal::InvalidBody(error) => Some(whole(error.to_string())),
-        Refusal::BrokenBody => Some(whole(refusal.to_string())),
+        Refusal::InvalidGzip | Refusal::BrokenBody => Some(whole(refusal.to_string())),
         Refusal::OffSchema(issues) => {
             let issues = issues.iter().map(|issue| Issue { path: &issue.path, message: issue.message.as_str().into() });
             Some(issues.collect())
@@ -124,9 +132,6 @@ pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
         _ => None,
     };
     let run_id = if let Refusal::Conflict(run) = refusal { Some(*run) } else { None };
-    if let Refusal::Internal(detail) = refusal {
-        tracing::error!(detail, "a delivery was answered 500");
-    }
     let body = serde_json::to_vec(&Failure { error: told.code, issues, run_id });
     let mut response = json(told.status, body.expect("structs of strings always serialize"));
     let headers = response.headers_mut();
@@ -137,10 +142,20 @@ pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
     if let Refusal::MethodNotAllowed(allowed) = refusal {
         headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
+    if matches!(refusal, Refusal::UnsupportedEncoding) {
+        // RFC 9110, section 12.5.3: what would have been understood.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     if !drained && request.version != Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     to(request, response)
+}
+
+/// An answer that can be found in the logs.
+pub(crate) fn named(id: RequestId, mut response: Response) -> Response {
+    response.headers_mut().insert(REQUEST_ID, id.into_header());
+    response
 }
 
 /// Where a run has got.

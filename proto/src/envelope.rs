@@ -8,6 +8,8 @@
 //! Readers accept members that they do not know. What they cannot do without needs a new `v`; workers are upgraded
 //! first, and put a message with a newer `v` back.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -54,12 +56,15 @@ pub struct Delivery<'a> {
     pub fingerprint: Fingerprint,
     /// When the first delivery of this key was accepted.
     pub accepted_at: Timestamp,
+    /// The request that was accepted, as its caller or its gateway named it.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Cow<'a, str>>,
     /// W3C trace context of the caller.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Cow<'a, str>>,
     /// Subject on which a gateway waits for the commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply_to: Option<String>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Cow<'a, str>>,
     /// The body, byte for byte.
     #[serde(borrow)]
     pub payload: Payload<'a>,
@@ -74,8 +79,7 @@ impl Delivery<'_> {
     pub fn encode(&self) -> Encoded {
         let payload = self.payload.as_str();
         let mut out = BytesMut::with_capacity(payload.len() + 768);
-        // By hand: a general serializer takes several times as long, and every request passes here. What it would write is
-        // known: of these members only the key can hold what JSON escapes.
+        // By hand: a general serializer takes several times as long, and every request passes here.
         id(&mut out, b"{\"runId\":\"", &self.run_id.0);
         id(&mut out, b"\",\"organizationId\":\"", &self.organization_id.0);
         id(&mut out, b"\",\"playbookId\":\"", &self.playbook_id.0);
@@ -90,27 +94,21 @@ impl Delivery<'_> {
             text(&mut out, name, slug.as_str());
             out.put_u8(b'"');
         }
-        out.put_slice(b"},\"idempotencyKey\":\"");
-        for part in self.idempotency_key.as_str().as_bytes().split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
-            match part.split_last() {
-                Some((special @ (b'"' | b'\\'), before)) => {
-                    out.put_slice(before);
-                    out.put_slice(&[b'\\', *special]);
-                }
-                _ => out.put_slice(part),
-            }
-        }
-        out.put_slice(b"\",\"fingerprint\":\"");
+        string(&mut out, b"},\"idempotencyKey\":", self.idempotency_key.as_str());
+        out.put_slice(b",\"fingerprint\":\"");
         let mut hex = [0; 64];
         hex::encode_to_slice(self.fingerprint.0, &mut hex).expect("twice 32 bytes");
         out.put_slice(&hex);
         out.put_slice(b"\",\"acceptedAt\":\"");
         out.put_slice(&self.accepted_at.text());
         out.put_u8(b'"');
-        for (name, value) in [(&b",\"traceparent\":"[..], &self.traceparent), (b",\"replyTo\":", &self.reply_to)] {
+        for (name, value) in [
+            (&b",\"requestId\":"[..], &self.request_id),
+            (b",\"traceparent\":", &self.traceparent),
+            (b",\"replyTo\":", &self.reply_to),
+        ] {
             if let Some(value) = value {
-                out.put_slice(name);
-                serde_json::to_writer((&mut out).writer(), value).expect("text, into memory");
+                string(&mut out, name, value);
             }
         }
         text(&mut out, b",\"payload\":", payload);
@@ -136,6 +134,17 @@ fn id(out: &mut BytesMut, before: &[u8], id: &Uuid) {
 fn text(out: &mut BytesMut, before: &[u8], text: &str) {
     out.put_slice(before);
     out.put_slice(text.as_bytes());
+}
+
+/// Text that JSON may have to escape, which it hardly ever has.
+fn string(out: &mut BytesMut, before: &[u8], value: &str) {
+    out.put_slice(before);
+    if value.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        serde_json::to_writer(out.writer(), value).expect("text, into memory");
+    } else {
+        text(out, b"\"", value);
+        out.put_u8(b'"');
+    }
 }
 
 impl Encoded {

@@ -52,8 +52,9 @@ pub(crate) fn small() -> Vec<u8> {
         target,
         idempotency_key: key,
         accepted_at: proto::Timestamp::from_millis(0).unwrap(),
-        traceparent: Some("t".to_owned()),
-        reply_to: Some("r".to_owned()),
+        request_id: Some("q".into()),
+        traceparent: Some("t".into()),
+        reply_to: Some("r".into()),
         payload,
     };
     envelope::encode([delivery.encode()].iter()).to_vec()
@@ -257,8 +258,9 @@ fn the_largest_delivery_stays_within_the_overhead() {
         target,
         idempotency_key: key,
         accepted_at: last,
-        traceparent: Some("f".repeat(55)),
-        reply_to: Some("r".repeat(64)),
+        request_id: Some("q".repeat(128).into()),
+        traceparent: Some("f".repeat(55).into()),
+        reply_to: Some("r".repeat(64).into()),
         payload,
     };
     let message = envelope::encode([delivery.encode()].iter());

@@ -77,6 +77,7 @@ fn delivery<'a>(run: Uuid, key_text: &str, target: Selector, digest: &str, at: u
         idempotency_key: key(key_text),
         fingerprint: fingerprint(digest),
         accepted_at: Timestamp::from_millis(at).unwrap(),
+        request_id: None,
         traceparent: None,
         reply_to: None,
         payload: Payload::parse(payload.as_bytes()).unwrap(),
@@ -100,8 +101,9 @@ fn full() -> Delivery<'static> {
     let run = uuid!("4ebe856d-8a88-81c7-b034-08b6e42dea7d");
     let digest = "9cd730deadc76689e6f410aa84ae33461db4172f110540e17777afd216c930cd";
     Delivery {
-        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
-        reply_to: Some("_INBOX.gateway.7".to_owned()),
+        request_id: None,
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        reply_to: Some("_INBOX.gateway.7".into()),
         ..delivery(run, "evt-1", selector("backend", ""), digest, LAST, "{}")
     }
 }
@@ -125,6 +127,14 @@ fn an_envelope_of_one() {
 #[test]
 fn an_envelope_of_one_with_every_optional_member() {
     assert_golden(&[full()], &format!(r#"{{"v":1,"deliveries":[{FULL}]}}"#));
+}
+
+/// A member that came later than the others.
+#[test]
+fn an_envelope_that_names_its_request() {
+    let request = Delivery { request_id: Some("req-7".into()), ..full() };
+    let named = FULL.replace("\"traceparent\"", "\"requestId\":\"req-7\",\"traceparent\"");
+    assert_golden(&[request], &format!(r#"{{"v":1,"deliveries":[{named}]}}"#));
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(crate) struct Parts {
     key: IdempotencyKey,
     by_organization: bool,
     millis: u64,
+    request_id: Option<String>,
     traceparent: Option<String>,
     reply_to: Option<String>,
     pub(crate) payload: String,
@@ -41,8 +42,9 @@ impl Parts {
             idempotency_key: self.key.clone(),
             fingerprint: Fingerprint::compute(playbook, &self.target, &payload),
             accepted_at: Timestamp::from_millis(self.millis).expect("in range"),
-            traceparent: self.traceparent.clone(),
-            reply_to: self.reply_to.clone(),
+            request_id: self.request_id.as_deref().map(Into::into),
+            traceparent: self.traceparent.as_deref().map(Into::into),
+            reply_to: self.reply_to.as_deref().map(Into::into),
             payload,
         }
     }
@@ -52,10 +54,11 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let ids = [uuid(), uuid(), uuid(), uuid()];
     let target =
         (option::of(slug()), option::of(slug())).prop_map(|(project, template)| Selector { project, template });
-    let rest = (option::of(any::<String>()), option::of(any::<String>()), object());
+    let text = || option::of(any::<String>());
+    let rest = (text(), text(), text(), object());
     (ids, target, key(), any::<bool>(), 0..=LAST_MILLIS, rest).prop_map(
         |([organization, playbook, project, template], target, key, by_organization, millis, rest)| {
-            let (traceparent, reply_to, payload) = rest;
+            let (request_id, traceparent, reply_to, payload) = rest;
             Parts {
                 organization,
                 playbook,
@@ -65,6 +68,7 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
                 key,
                 by_organization,
                 millis,
+                request_id,
                 traceparent,
                 reply_to,
                 payload,
@@ -146,6 +150,7 @@ pub(crate) fn assert_same(left: &Delivery<'_>, right: &Delivery<'_>) {
     assert_eq!(left.idempotency_key, right.idempotency_key);
     assert_eq!(left.fingerprint, right.fingerprint);
     assert_eq!(left.accepted_at, right.accepted_at);
+    assert_eq!(left.request_id, right.request_id);
     assert_eq!(left.traceparent, right.traceparent);
     assert_eq!(left.reply_to, right.reply_to);
     assert_eq!(left.payload.as_str(), right.payload.as_str());

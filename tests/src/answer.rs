@@ -71,6 +71,7 @@ impl Answer {
         let timestamp = body["timestamp"].as_str().expect("text").to_owned();
         timestamp.parse::<Timestamp>().expect("RFC 3339, UTC, milliseconds, Z");
         assert_eq!(self.header("location"), Some(format!("{}/runs/{run}", self.path).as_str()));
+        assert!(self.header("x-request-id").is_some());
         assert_eq!(self.header("idempotent-replay"), (status == 200).then_some("true"));
         assert_eq!(self.header("content-type"), Some("application/json"));
         let deferred = self.header("idempotency-check").map(|check| assert_eq!(check, "deferred")).is_some();
@@ -100,6 +101,8 @@ impl Answer {
         assert_eq!(self.header("allow"), (status == 405).then_some(served), "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/json"));
         assert_eq!(self.header("location"), None);
+        assert!(self.header("x-request-id").is_some());
+        assert_eq!(self.header("accept-encoding"), (code == "unsupported_content_encoding").then_some("gzip"));
     }
 
     /// What a question after a run is answered; fails unless it is as the contract has it.

@@ -17,8 +17,9 @@ use crate::{commit::Settled, outcome::Then, suspect::bigint};
 /// the identity is the only one that can meet its like.
 const BURY: &str = "
     INSERT INTO dead_letters (identity, reason, detail, run_id, organization_id, playbook_id, project_id, template_id,
-        project_slug, template_slug, idempotency_key, fingerprint, payload, accepted_at, stream_epoch, stream_sequence)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        project_slug, template_slug, idempotency_key, fingerprint, payload, accepted_at, stream_epoch, stream_sequence,
+        request_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
     ON CONFLICT DO NOTHING";
 
 struct Letter<'a> {
@@ -90,7 +91,8 @@ async fn write(
     let key = of.map(|delivery| delivery.idempotency_key.as_str());
     let fingerprint = of.map(|delivery| delivery.fingerprint.0.as_slice());
     let accepted = of.map(|delivery| SystemTime::from(delivery.accepted_at));
-    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 16] = [
+    let request = of.and_then(|delivery| delivery.request_id.as_deref());
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 17] = [
         &letter.identity,
         &letter.reason.as_str(),
         &letter.detail,
@@ -107,6 +109,7 @@ async fn write(
         &accepted,
         &epoch,
         &bigint(letter.sequence),
+        &request,
     ];
     connection.execute(statement, &params).await
 }

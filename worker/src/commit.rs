@@ -3,6 +3,7 @@
 use std::{collections::HashSet, time::Instant};
 
 use deadpool_postgres::Object;
+use proto::envelope::Delivery;
 use tokio_postgres::types::ToSql;
 
 use ops::postgres::Trouble;
@@ -35,6 +36,9 @@ const BEGIN: &str = "
 const SETTLE: &str = "
     INSERT INTO settled_sequences (stream_epoch, sequences, created, duplicates, dead_letters, announced, buried)
     SELECT $1, range_agg(int8range(sequence, sequence, '[]')), $3, $4, $5, $6, $7 FROM unnest($2::int8[]) AS sequence";
+
+/// Dead letters of a batch that are worth a line of the log each.
+const ALOUD: usize = 10;
 
 const CLEAR_SUSPECT: &str = "DELETE FROM suspect_messages WHERE stream_epoch = $1 AND stream_sequence = $2";
 
@@ -129,9 +133,27 @@ pub(crate) async fn commit<'a>(
             }
             done
         };
-        metrics.count(database.insist(attempt).await?.all());
+        let settled = database.insist(attempt).await?;
+        metrics.count(settled.all());
+        tell(&settled);
     }
     Ok(Committed { batch, messages, put_back })
+}
+
+/// Says what became of each delivery, with what its sender can find it by: of dead letters the first few aloud.
+fn tell(settled: &Settled<'_, '_>) {
+    let mut aloud = 0;
+    for (item, outcome) in settled.items() {
+        let Delivery { run_id: run, request_id, traceparent, .. } = &item.delivery;
+        let (request_id, traceparent) = (request_id.as_deref(), traceparent.as_deref());
+        match outcome.then() {
+            Then::Bury(reason, _) if aloud < ALOUD => {
+                aloud += 1;
+                tracing::warn!(%run, request_id, traceparent, reason = reason.as_str(), "a delivery became a dead letter");
+            }
+            _ => tracing::debug!(%run, request_id, traceparent, outcome = %outcome.label(), "a delivery is settled"),
+        }
+    }
 }
 
 /// One in general.

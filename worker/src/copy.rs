@@ -20,7 +20,7 @@ use crate::{decode::Item, outcome::Outcome, plain, targets::Targets};
 pub(crate) const COPY_FROM: usize = 64;
 
 const COPY: &str = "
-    COPY runs (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at)
+    COPY runs (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at, request_id)
     FROM STDIN (FORMAT binary)";
 
 /// In one write to the socket.
@@ -94,12 +94,16 @@ fn end(buffer: &mut BytesMut) {
 /// A row, in the order of the columns.
 fn write(buffer: &mut BytesMut, row: &Delivery<'_>) {
     let ids = [row.run_id.0, row.organization_id.0, row.playbook_id.0, row.project_id.0, row.template_id.0];
-    buffer.put_i16(9);
+    buffer.put_i16(10);
     ids.iter().for_each(|id| field(buffer, id.as_bytes()));
     field(buffer, row.idempotency_key.as_str().as_bytes());
     field(buffer, &row.fingerprint.0);
     field(buffer, row.payload.as_str().as_bytes());
     field(buffer, &since_2000(row.accepted_at).to_be_bytes());
+    match &row.request_id {
+        Some(request) => field(buffer, request.as_bytes()),
+        None => buffer.put_i32(-1),
+    }
 }
 
 fn field(buffer: &mut BytesMut, value: &[u8]) {

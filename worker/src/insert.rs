@@ -24,10 +24,14 @@ use crate::{
 /// inserted once, the other is `DO NOTHING`. What was buried stays buried: only a replay by the operator makes a run
 /// of it.
 pub(crate) const INSERT: &str = "
-    INSERT INTO runs (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at)
-    SELECT d.id, d.organization_id, d.playbook_id, d.project_id, d.template_id, d.idempotency_key, d.fingerprint, d.payload, d.accepted_at
-    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::bytea[], $8::json[], $9::timestamptz[])
-        WITH ORDINALITY AS d (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at, position)
+    INSERT INTO runs (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at,
+        request_id)
+    SELECT d.id, d.organization_id, d.playbook_id, d.project_id, d.template_id, d.idempotency_key, d.fingerprint, d.payload, d.accepted_at,
+        d.request_id
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::bytea[], $8::json[], $9::timestamptz[],
+            $10::text[])
+        WITH ORDINALITY AS d (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at,
+            request_id, position)
     JOIN playbooks ON playbooks.id = d.playbook_id AND playbooks.organization_id = d.organization_id
     JOIN projects ON projects.id = d.project_id AND projects.organization_id = d.organization_id
     JOIN templates ON templates.id = d.template_id AND templates.organization_id = d.organization_id
@@ -61,6 +65,7 @@ pub(crate) struct Columns<'a> {
     fingerprints: Vec<&'a [u8]>,
     payloads: Vec<Json<'a>>,
     accepted: Vec<SystemTime>,
+    requests: Vec<Option<&'a str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -76,6 +81,7 @@ impl<'a> Columns<'a> {
             fingerprints: all().map(|delivery| delivery.fingerprint.0.as_slice()).collect(),
             payloads: all().map(|delivery| Json(delivery.payload.as_str())).collect(),
             accepted: all().map(|delivery| delivery.accepted_at.into()).collect(),
+            requests: all().map(|delivery| delivery.request_id.as_deref()).collect(),
         }
     }
 
@@ -95,6 +101,7 @@ impl<'a> Columns<'a> {
                     &&self.fingerprints[from..to],
                     &&self.payloads[from..to],
                     &&self.accepted[from..to],
+                    &&self.requests[from..to],
                 ],
             )
             .await?;

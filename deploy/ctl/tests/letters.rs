@@ -77,6 +77,7 @@ impl Playbook {
             fingerprint: Fingerprint::compute(self.id, &target, &payload),
             target,
             accepted_at: Timestamp::now(),
+            request_id: None,
             traceparent: None,
             reply_to: None,
             payload,

@@ -1,9 +1,12 @@
 //! What a request says, read in the order of the contract's checks.
 
 pub mod body;
+pub mod encoding;
+pub mod id;
 pub mod key;
 pub mod query;
 pub mod route;
+pub mod trace;
 
 use http::{HeaderMap, HeaderName};
 

@@ -153,6 +153,7 @@ async fn raced_by_workers() {
                 fingerprint: Fingerprint::compute(playbook, &Selector::default(), &payload),
                 idempotency_key,
                 accepted_at: Timestamp::now(),
+                request_id: None,
                 traceparent: None,
                 reply_to: None,
                 payload,

@@ -23,4 +23,5 @@ mod redis_refuses;
 mod roles;
 mod run_status;
 mod secrets;
+mod standards;
 mod wire;

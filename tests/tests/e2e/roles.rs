@@ -77,7 +77,7 @@ const GRANTED: &[&str] = &[
     "runlatch_operator INSERT audit_acknowledgements dead_letters.accepted_at dead_letters.detail \
      dead_letters.fingerprint dead_letters.idempotency_key dead_letters.identity \
      dead_letters.organization_id dead_letters.origin_id dead_letters.payload dead_letters.playbook_id \
-     dead_letters.project_id dead_letters.project_slug dead_letters.reason dead_letters.run_id \
+     dead_letters.project_id dead_letters.project_slug dead_letters.reason dead_letters.request_id dead_letters.run_id \
      dead_letters.stream_epoch dead_letters.stream_sequence dead_letters.template_id \
      dead_letters.template_slug kill_switches organizations playbooks projects runs templates \
      webhook_secrets",
@@ -92,7 +92,7 @@ const GRANTED: &[&str] = &[
     "runlatch_worker INSERT dead_letters.accepted_at dead_letters.detail dead_letters.fingerprint \
      dead_letters.idempotency_key dead_letters.identity dead_letters.organization_id dead_letters.payload \
      dead_letters.playbook_id dead_letters.project_id dead_letters.project_slug dead_letters.reason \
-     dead_letters.run_id dead_letters.stream_epoch dead_letters.stream_sequence dead_letters.template_id \
+     dead_letters.request_id dead_letters.run_id dead_letters.stream_epoch dead_letters.stream_sequence dead_letters.template_id \
      dead_letters.template_slug runs settled_sequences suspect_messages",
     "runlatch_worker SELECT catalog_losses dead_letters.identity dead_letters.reason playbooks.id playbooks.organization_id \
      playbooks.project_id playbooks.template_id projects.id projects.organization_id runs.fingerprint runs.id \

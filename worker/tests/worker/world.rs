@@ -97,6 +97,7 @@ impl World {
             idempotency_key: key,
             fingerprint: Fingerprint::compute(self.playbook, &Selector::default(), &payload),
             accepted_at: Timestamp::now(),
+            request_id: None,
             traceparent: None,
             reply_to: None,
             payload,

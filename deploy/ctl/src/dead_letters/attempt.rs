@@ -9,8 +9,9 @@ use crate::Error;
 
 /// Gives way to a run that is there, or that a worker is inserting at this moment (then it waits for that to be decided).
 const INSERT: &str = "
-    INSERT INTO runs (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::json, $9) ON CONFLICT DO NOTHING";
+    INSERT INTO runs (id, organization_id, playbook_id, project_id, template_id, idempotency_key, fingerprint, payload, accepted_at,
+        request_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::json, $9, $10) ON CONFLICT DO NOTHING";
 
 /// A statement of its own: the insert cannot see a row that was committed after it began, although it gave way to it.
 const SAME: &str = "SELECT fingerprint = $2 FROM runs WHERE id = $1";
@@ -56,6 +57,7 @@ pub(super) async fn attempt(transaction: &mut Transaction<'_>, delivery: &Delive
                 &fingerprint,
                 &payload,
                 &accepted,
+                &delivery.request_id.as_deref(),
             ],
         )
         .await;

@@ -13,7 +13,8 @@ use crate::Error;
 
 const READ: &str = "
     SELECT id, status, payload, stream_epoch, stream_sequence, replayed_run_id, replayed_key, run_id, organization_id,
-           playbook_id, project_id, template_id, project_slug, template_slug, idempotency_key, fingerprint, accepted_at
+           playbook_id, project_id, template_id, project_slug, template_slug, idempotency_key, fingerprint, accepted_at,
+           request_id
     FROM dead_letters WHERE id = $1";
 
 pub(super) struct Letter {
@@ -40,6 +41,7 @@ struct Address {
     key: IdempotencyKey,
     fingerprint: Fingerprint,
     accepted_at: Timestamp,
+    request_id: Option<String>,
 }
 
 impl Letter {
@@ -87,6 +89,7 @@ impl Letter {
             idempotency_key: address.key.clone(),
             fingerprint: address.fingerprint,
             accepted_at: address.accepted_at,
+            request_id: address.request_id.as_deref().map(Into::into),
             traceparent: None,
             reply_to: None,
             payload,
@@ -113,6 +116,7 @@ impl Address {
             key: row.get::<_, Option<&str>>(14)?.parse().ok()?,
             fingerprint: Fingerprint(row.get::<_, Option<&[u8]>>(15)?.try_into().ok()?),
             accepted_at: Timestamp::from_millis(accepted).ok()?,
+            request_id: row.get(17),
         })
     }
 }

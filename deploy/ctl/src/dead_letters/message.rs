@@ -21,8 +21,9 @@ use crate::Error;
 
 const BURY: &str = "
     INSERT INTO dead_letters (identity, reason, detail, run_id, organization_id, playbook_id, project_id, template_id,
-        project_slug, template_slug, idempotency_key, fingerprint, payload, accepted_at, stream_epoch, stream_sequence, origin_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+        project_slug, template_slug, idempotency_key, fingerprint, payload, accepted_at, stream_epoch, stream_sequence, origin_id,
+        request_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
     ON CONFLICT (identity) DO NOTHING";
 
 /// Reads it; the deliveries by run id, which is the order in which workers insert too, so that none waits in a circle.
@@ -129,6 +130,7 @@ async fn bury(
                 &letter.message.0,
                 &letter.message.1,
                 &letter.id,
+                &delivery.request_id.as_deref(),
             ],
         )
         .await?;

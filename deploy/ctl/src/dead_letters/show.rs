@@ -87,6 +87,7 @@ fn lines(whole: &Whole) -> Vec<String> {
     line("key", letter.idempotency_key.clone());
     let run = |run: Uuid| format!("{run} ({})", if letter.run_exists { "there already" } else { "not made" });
     line("run", letter.run_id.map(run));
+    line("request", letter.request_id.clone());
     line("accepted", letter.accepted_at.clone());
     line("buried", Some(letter.buried_at.clone()));
     line("message", Some(format!("{} of stream epoch {}", letter.stream_sequence, letter.stream_epoch)));

@@ -34,6 +34,8 @@ pub(super) struct Summary {
     pub(super) closed_by: Option<String>,
     pub(super) replayed_run_id: Option<Uuid>,
     pub(super) replayed_key: Option<String>,
+    /// The request that it came with.
+    pub(super) request_id: Option<String>,
 }
 
 impl Summary {
@@ -45,7 +47,8 @@ impl Summary {
                     d.idempotency_key, d.run_id,
                     EXISTS (SELECT FROM runs WHERE runs.id = d.run_id AND runs.fingerprint = d.fingerprint),
                     octet_length(d.payload), {}, {}, extract(epoch FROM now() - d.created_at)::bigint,
-                    d.stream_epoch, d.stream_sequence, d.origin_id, {}, d.closed_by, d.replayed_run_id, d.replayed_key
+                    d.stream_epoch, d.stream_sequence, d.origin_id, {}, d.closed_by, d.replayed_run_id, d.replayed_key,
+                    d.request_id
              FROM dead_letters AS d
              LEFT JOIN playbooks AS p ON p.id = d.playbook_id LEFT JOIN organizations AS o ON o.id = p.organization_id",
             time("d.accepted_at"),
@@ -79,6 +82,7 @@ impl From<&Row> for Summary {
             closed_by: row.get(18),
             replayed_run_id: row.get(19),
             replayed_key: row.get(20),
+            request_id: row.get(21),
         }
     }
 }

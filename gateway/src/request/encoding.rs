@@ -1,0 +1,114 @@
+//! How a body is packed: as it is, or by gzip ([RFC 9110, section 8.4](https://www.rfc-editor.org/rfc/rfc9110#section-8.4)).
+
+use std::io::Read;
+
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use http::{HeaderMap, header};
+use tokio::task::spawn_blocking;
+
+use crate::refusal::Refusal;
+
+/// What is to be done with a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encoding {
+    /// Nothing.
+    Identity,
+    /// To unpack it.
+    Gzip,
+}
+
+impl Encoding {
+    /// Reads `Content-Encoding`.
+    ///
+    /// # Errors
+    /// [`Refusal::UnsupportedEncoding`] for any other, and for several.
+    pub fn read(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+        let is = |value: &[u8], name: &str| value.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        match (values.next().map(|value| value.as_bytes()), values.next()) {
+            (None, _) => Ok(Self::Identity),
+            (Some(value), None) if is(value, "identity") || is(value, "") => Ok(Self::Identity),
+            (Some(value), None) if is(value, "gzip") || is(value, "x-gzip") => Ok(Self::Gzip),
+            _ => Err(Refusal::UnsupportedEncoding),
+        }
+    }
+
+    /// The body as it was before it was packed.
+    ///
+    /// # Errors
+    /// [`Refusal::PayloadTooLarge`] where that is longer than `limit`, and [`Refusal::InvalidGzip`].
+    pub async fn unpack(self, body: Bytes, limit: usize) -> Result<Bytes, Refusal> {
+        match self {
+            Self::Identity => Ok(body),
+            // A few bytes may be unpacked to as many as a body may have, and others' deliveries wait for this thread.
+            Self::Gzip => spawn_blocking(move || gunzip(&body, limit))
+                .await
+                .unwrap_or(Err(Refusal::Internal("a body could not be unpacked"))),
+        }
+    }
+}
+
+/// All members: RFC 1952 lets a file have several.
+fn gunzip(packed: &[u8], limit: usize) -> Result<Bytes, Refusal> {
+    let mut body = Vec::with_capacity(packed.len().saturating_mul(4).min(limit));
+    let read = MultiGzDecoder::new(packed).take(limit as u64 + 1).read_to_end(&mut body);
+    match read {
+        Ok(length) if length > limit => Err(Refusal::PayloadTooLarge),
+        Ok(_) => Ok(body.into()),
+        Err(_) => Err(Refusal::InvalidGzip),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).expect("into memory");
+        encoder.finish().expect("into memory")
+    }
+
+    #[test]
+    fn encodings() {
+        let of = |values: &[&str]| {
+            let headers: HeaderMap =
+                values.iter().map(|value| (header::CONTENT_ENCODING, value.parse().expect("a value"))).collect();
+            Encoding::read(&headers).map_err(|refusal| refusal.told().status.as_u16())
+        };
+        for identity in [&[][..], &["identity"], &[""]] {
+            assert_eq!(of(identity), Ok(Encoding::Identity));
+        }
+        for gzip in ["gzip", "GZip", " gzip ", "x-gzip"] {
+            assert_eq!(of(&[gzip]), Ok(Encoding::Gzip), "{gzip}");
+        }
+        for other in [&["br"][..], &["deflate"], &["gzip, gzip"], &["gzip", "gzip"], &["identity, gzip"], &["zstd"]] {
+            assert_eq!(of(other), Err(415), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn bodies() {
+        let of = |packed: &[u8]| gunzip(packed, 100).map_err(|refusal| refusal.told().status.as_u16());
+        assert_eq!(of(&packed(b"{}")), Ok(Bytes::from_static(b"{}")));
+        assert_eq!(of(&packed(b"")), Ok(Bytes::new()));
+        assert_eq!(of(&[packed(b"{"), packed(b"}")].concat()), Ok(Bytes::from_static(b"{}")));
+        assert_eq!(of(&packed(&[b' '; 100])).map(|body| body.len()), Ok(100));
+        assert_eq!(of(&packed(&[b' '; 101])), Err(413));
+        assert_eq!(of(&packed(&vec![b' '; 100 << 20])), Err(413), "a bomb");
+        let whole = packed(b"{\"a\":1}");
+        for end in 0..whole.len() {
+            assert_eq!(of(&whole[..end]), Err(400), "cut at {end}");
+        }
+        let mut wrong = whole.clone();
+        wrong[whole.len() - 5] ^= 1;
+        assert_eq!(of(&wrong), Err(400), "its sum is wrong");
+        assert_eq!(of(b"{}"), Err(400));
+        assert_eq!(of(&[&whole[..], b"rest"].concat()), Err(400));
+    }
+}
