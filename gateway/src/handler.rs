@@ -1,6 +1,5 @@
 //! One delivery, from request to answer, in the order in which it happens.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +26,7 @@ use crate::request::route::{Resource, Route};
 use crate::request::{body, encoding::Encoding, id::RequestId, key, query, trace};
 use crate::respond::{self, Accepted, Response};
 use crate::status::{self, Runs, Status};
+use crate::wait::{self, Waiters};
 
 /// All that a delivery meets on its way.
 pub struct Gateway {
@@ -40,6 +40,7 @@ pub struct Gateway {
     pub(crate) queue: Queue,
     pub(crate) publisher: Publisher,
     pub(crate) runs: Runs,
+    pub(crate) waiters: Arc<Waiters>,
     /// Retries without a target, as far as the log knows.
     pub(crate) unhelped: ops::News,
     /// Playbooks whose schema in shadow was not met, likewise.
@@ -144,16 +145,24 @@ async fn deliver(
     let fingerprint = Fingerprint::compute(caller.playbook().id, &selector, &payload);
     let target = match admit(gateway, &caller, &selector, &body, &payload).await {
         Ok(target) => target,
-        Err(refusal) => return known(gateway, id, run, &fingerprint, refusal).await,
+        Err(refusal) => {
+            let replay = known(gateway, id, run, &fingerprint, refusal).await?;
+            let Some(wait) = wait::begin(&gateway.waiters, &head.headers, run) else { return Ok(replay) };
+            return wait.ended(gateway, &caller, &replay, &fingerprint).await.unwrap_or(Ok(replay));
+        }
     };
+    let wait = wait::begin(&gateway.waiters, &head.headers, run);
     let on_the_way = gateway.publisher.expect();
     let queued = Queued { project: target.project, template: target.template, key: key.clone() };
     let claimed = claim(gateway, &caller, run, &fingerprint, queued).await?;
     step(&steps.claim, &mut lap);
-    let claimed = match claimed {
-        ControlFlow::Continue(claimed) => claimed,
-        ControlFlow::Break(replay) => return Ok(replay),
-    };
+    let replay = claimed.replay(run);
+    if let Some(replay) = &replay {
+        let Some(wait) = &wait else { return Ok(replay.clone()) };
+        if let Some(answer) = wait.ended(gateway, &caller, replay, &fingerprint).await {
+            return answer;
+        }
+    }
     ops::kill_point!(Claimed);
 
     let delivery = Delivery {
@@ -168,7 +177,7 @@ async fn deliver(
         accepted_at: claimed.claim.accepted_at,
         request_id: Some(id.as_str().into()),
         traceparent: trace::parent(&head.headers).map(Into::into),
-        reply_to: None,
+        reply_to: wait.as_ref().map(|wait| wait.subject().into()),
         payload,
     };
     let encoded = delivery.encode();
@@ -176,9 +185,22 @@ async fn deliver(
     drop(delivery);
     drop(body);
     let (verdict, accepted_at) = (claimed.verdict, claimed.claim.accepted_at);
-    let published = gateway.publisher.publish(run, claimed.ours(), encoded, place, on_the_way, lap).await?;
+    let published = gateway.publisher.publish(run, claimed.ours(), encoded, place, on_the_way, lap).await;
+    let accepted = match (published, replay) {
+        (Ok(published), _) => Accepted::published(published, verdict, run, accepted_at),
+        // It is in the stream all the same: it was published only to hear of it.
+        (Err(_), Some(replay)) => return Ok(replay),
+        (Err(refusal), None) => return Err(refusal),
+    };
     step(&steps.publish, &mut lap);
-    Ok(Accepted::published(published, verdict, run, accepted_at))
+    match wait {
+        None => Ok(accepted),
+        Some(wait) => {
+            let answer = wait.committed(gateway, &caller, accepted, &fingerprint).await;
+            step(&steps.wait, &mut lap);
+            answer
+        }
+    }
 }
 
 /// Checks 3 to 5. A right secret is to its connection's credit, even where nothing can be started with it.
@@ -243,20 +265,25 @@ struct Claimed {
 }
 
 impl Claimed {
+    /// Where there is nothing more to do: the delivery is in the stream, or was.
+    fn replay(&self, run: RunId) -> Option<Accepted> {
+        if let Verdict::Replay(at) = self.verdict { Some(Accepted::replayed(run, at)) } else { None }
+    }
+
     /// The claim to mark. Of a key that Redis could not tell us about we hold none.
     fn ours(self) -> Option<Claim> {
         (!matches!(self.verdict, Verdict::Deferred(_))).then_some(self.claim)
     }
 }
 
-/// Check 13: claims the key, or finds that there is nothing more to do.
+/// Check 13: claims the key, or finds out what is known of it.
 async fn claim(
     gateway: &Gateway,
     caller: &Caller,
     run: RunId,
     fingerprint: &Fingerprint,
     queued: Queued,
-) -> Result<ControlFlow<Accepted, Claimed>, Refusal> {
+) -> Result<Claimed, Refusal> {
     let mut claim = Claim {
         state: State::Claimed,
         fingerprint: fingerprint.short(),
@@ -267,16 +294,15 @@ async fn claim(
     };
     let verdict = judge(gateway.claims.claim(run, &claim).await, fingerprint, claim.epoch);
     match verdict {
-        Verdict::Replay(at) => return Ok(ControlFlow::Break(Accepted::replayed(run, at))),
         Verdict::Conflict => return Err(Refusal::Conflict(run)),
-        Verdict::Help(at) => claim.accepted_at = at,
+        Verdict::Help(at) | Verdict::Replay(at) => claim.accepted_at = at,
         Verdict::Deferred(why) => match gateway.on_redis_outage {
             OnRedisOutage::Accept => gateway.metrics.redis.deferred(why),
             OnRedisOutage::Reject => return Err(UNCHECKED),
         },
         Verdict::New => {}
     }
-    Ok(ControlFlow::Continue(Claimed { claim, verdict }))
+    Ok(Claimed { claim, verdict })
 }
 
 /// Observes how long a step has taken that has succeeded, and begins the next.

@@ -8,6 +8,7 @@ use crate::catalog::Catalog;
 use crate::claims::{Claims, OnRedisOutage};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::wait::Waiters;
 
 /// The parts that decide whether the gateway is ready.
 pub(crate) struct Parts {
@@ -17,6 +18,7 @@ pub(crate) struct Parts {
     pub(crate) on_redis_outage: OnRedisOutage,
     pub(crate) queue: Queue,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) waiters: Arc<Waiters>,
 }
 
 /// Those parts, and the phase of life they are in.
@@ -81,10 +83,11 @@ impl ops::listener::Health for Health {
     }
 
     fn refresh(&self) {
-        let Parts { metrics, catalog, claims, queue, admission, .. } = &self.parts;
+        let Parts { metrics, catalog, claims, queue, admission, waiters, .. } = &self.parts;
         let (messages, bytes) = queue.depth();
         // Read where it is told, not noted where it changes: of two changes at once the later note would stay.
         metrics.redis.breaker_is(claims.breaker());
+        metrics.waiting.set(waiters.count() as i64);
         metrics.in_flight.set(admission.in_flight() as i64);
         metrics.catalog_age.set(catalog.age().as_secs_f64());
         let broken = catalog.current().map_or(0, |snapshot| snapshot.broken_schemas().count());

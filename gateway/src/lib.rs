@@ -33,5 +33,6 @@ pub mod respond;
 mod run;
 pub mod server;
 mod status;
+mod wait;
 
 pub use run::run;

@@ -52,6 +52,8 @@ pub struct Metrics {
     pub(crate) connections_evicted: Counter,
     /// Playbooks whose input schema does not compile.
     pub(crate) broken_schemas: Gauge,
+    /// Deliveries whose callers wait for the commit.
+    pub(crate) waiting: Gauge,
     pub(crate) in_flight: Gauge,
     pub(crate) catalog_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     pub(crate) queue_messages: Gauge,
@@ -63,6 +65,7 @@ pub(crate) struct Steps {
     pub(crate) body: Histogram,
     pub(crate) claim: Histogram,
     pub(crate) publish: Histogram,
+    pub(crate) wait: Histogram,
     pub(crate) total: Histogram,
 }
 
@@ -80,18 +83,30 @@ impl Metrics {
         let step = |step| steps.get_or_create(&StepLabel { step }).clone();
         let outcomes = Family::<Outcome, Counter>::default();
         let created = outcomes.get_or_create(&Outcome { outcome: CREATED }).clone();
+        // A dashboard shall find these at 0 rather than not at all.
+        let off_schema = Family::<ModeLabel, Counter>::default();
+        for mode in [schema::Mode::Enforce, schema::Mode::Shadow] {
+            _ = off_schema.get_or_create(&ModeLabel { mode: mode.as_str() });
+        }
         let r = registry.sub_registry_with_prefix("runlatch_gateway");
         let metrics = Self {
             outcomes,
             created,
             statuses: Family::default(),
-            off_schema: Family::default(),
+            off_schema,
             broken_schemas: Gauge::default(),
-            steps: Steps { body: step("body"), claim: step("claim"), publish: step("publish"), total: step("total") },
+            steps: Steps {
+                body: step("body"),
+                claim: step("claim"),
+                publish: step("publish"),
+                wait: step("wait"),
+                total: step("total"),
+            },
             message_deliveries: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
             redis: RedisMetrics::register(r),
             connections: Gauge::default(),
             connections_evicted: Counter::default(),
+            waiting: Gauge::default(),
             in_flight: Gauge::default(),
             catalog_age: Gauge::default(),
             queue_messages: Gauge::default(),
@@ -113,6 +128,7 @@ impl Metrics {
             "Connections of strangers that were ended because strangers had too many requests open over HTTP/2",
             metrics.connections_evicted.clone(),
         );
+        r.register("waiting", "Deliveries whose callers wait for the commit", metrics.waiting.clone());
         r.register("in_flight", "Deliveries in flight", metrics.in_flight.clone());
         r.register_with_unit(
             "catalog_age",

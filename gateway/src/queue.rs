@@ -213,6 +213,10 @@ impl Queue {
         self.client.try_server_info().map(|info| info.max_payload)
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     pub(crate) fn jetstream(&self) -> &jetstream::Context {
         &self.jetstream
     }

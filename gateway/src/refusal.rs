@@ -59,6 +59,12 @@ pub enum Refusal {
     /// The organization has no such template.
     #[error("no such template")]
     TemplateNotFound,
+    /// The worker found project, template or playbook gone.
+    #[error("the target has gone since the delivery was accepted")]
+    TargetNotFound,
+    /// The database refuses what is in the payload.
+    #[error("the database refuses the payload")]
+    DataRefused,
     /// The key names a run with another payload or target.
     #[error("the key names {0}, which has another payload or target")]
     Conflict(RunId),
@@ -104,6 +110,8 @@ impl Refusal {
             }
             Self::ProjectNotFound => (S::UNPROCESSABLE_ENTITY, "project_not_found", None),
             Self::TemplateNotFound => (S::UNPROCESSABLE_ENTITY, "template_not_found", None),
+            Self::TargetNotFound => (S::UNPROCESSABLE_ENTITY, "target_not_found", None),
+            Self::DataRefused => (S::UNPROCESSABLE_ENTITY, "data_refused", None),
             Self::Conflict(_) => (S::CONFLICT, "idempotency_conflict", None),
             Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", Some(1)),
             Self::RequestTimeout => (S::REQUEST_TIMEOUT, "request_timeout", None),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::Full;
 use hyper::body::Body;
 use proto::{RunId, Timestamp};
@@ -24,12 +24,17 @@ const SPREAD: u32 = 3;
 pub type Response = http::Response<Full<Bytes>>;
 
 /// A delivery that was accepted, now or before.
+#[derive(Clone)]
 pub struct Accepted {
     run: RunId,
     at: Timestamp,
     status: Status,
     /// True if nobody could check the key (I5).
     deferred: bool,
+    /// True if it is known that its row is committed.
+    committed: bool,
+    /// Seconds that its caller preferred to wait, where it was done.
+    waited: Option<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,20 +46,38 @@ enum Status {
 impl Accepted {
     /// A retry of a delivery that was published before.
     pub fn replayed(run: RunId, at: Timestamp) -> Self {
-        Self { run, at, status: Status::Replayed, deferred: false }
+        Self { run, at, status: Status::Replayed, deferred: false, committed: false, waited: None }
     }
 
     /// A delivery that was published just now, which is known by the proof of it.
     pub fn published(_proof: Published, verdict: Verdict, run: RunId, at: Timestamp) -> Self {
-        let status = if matches!(verdict, Verdict::Help(_)) { Status::Replayed } else { Status::Created };
-        Self { run, at, status, deferred: matches!(verdict, Verdict::Deferred(_)) }
+        let known = matches!(verdict, Verdict::Help(_) | Verdict::Replay(_));
+        let status = if known { Status::Replayed } else { Status::Created };
+        Self { run, at, status, deferred: matches!(verdict, Verdict::Deferred(_)), committed: false, waited: None }
+    }
+
+    /// Its run was accepted then: by another delivery, unless that is when this one was.
+    pub(crate) fn since(self, at: Timestamp) -> Self {
+        let status = if at == self.at { self.status } else { Status::Replayed };
+        Self { at, status, ..self }
+    }
+
+    /// Its caller has waited, and its row is committed; whatever could not be checked before is decided by that.
+    pub(crate) fn committed(self, seconds: u8) -> Self {
+        Self { committed: true, deferred: false, waited: Some(seconds), ..self }
+    }
+
+    /// Its caller has waited in vain.
+    pub(crate) fn waited(self, seconds: u8) -> Self {
+        Self { waited: Some(seconds), ..self }
     }
 }
 
 /// A success's body, in the pieces that are the same in all of them.
 const RUN_ID: &[u8] = br#"{"runId":""#;
-const CREATED: &[u8] =
+const QUEUED: &[u8] =
     br#"","status":"created","message":"The delivery is queued and its run is certain.","timestamp":""#;
+const CREATED: &[u8] = br#"","status":"created","message":"The run is created.","timestamp":""#;
 const REPLAYED: &[u8] =
     br#"","status":"replayed","message":"This delivery was received before; nothing new was started.","timestamp":""#;
 const END: &[u8] = br#""}"#;
@@ -92,11 +115,12 @@ pub fn outcome(result: &Result<Accepted, Refusal>) -> &'static str {
     }
 }
 
-/// 202 for what is new, 200 for what was known.
+/// 202 for what is new, 201 where its row is known to be committed; 200 for what was known.
 pub fn accepted(path: &str, accepted: &Accepted) -> Response {
-    let (code, rest) = match accepted.status {
-        Status::Created => (StatusCode::ACCEPTED, CREATED),
-        Status::Replayed => (StatusCode::OK, REPLAYED),
+    let (code, rest) = match (accepted.status, accepted.committed) {
+        (Status::Created, false) => (StatusCode::ACCEPTED, QUEUED),
+        (Status::Created, true) => (StatusCode::CREATED, CREATED),
+        (Status::Replayed, _) => (StatusCode::OK, REPLAYED),
     };
     let mut buffer = [0; Hyphenated::LENGTH];
     let run = accepted.run.0.hyphenated().encode_lower(&mut buffer).as_bytes();
@@ -110,6 +134,10 @@ pub fn accepted(path: &str, accepted: &Accepted) -> Response {
     }
     if accepted.status == Status::Replayed {
         headers.insert("idempotent-replay", HeaderValue::from_static("true"));
+    }
+    if let Some(seconds) = accepted.waited {
+        let applied = HeaderValue::from_maybe_shared(Bytes::from(format!("wait={seconds}")));
+        headers.extend(applied.ok().map(|applied| (HeaderName::from_static("preference-applied"), applied)));
     }
     if accepted.deferred {
         headers.insert("idempotency-check", HeaderValue::from_static("deferred"));

@@ -21,6 +21,7 @@ use crate::publish::Publisher;
 use crate::queue::Queue;
 use crate::server;
 use crate::status::Runs;
+use crate::wait::Waiters;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -53,6 +54,7 @@ pub async fn run(
     let (database, listen_database, pepper) = (config.database()?, config.listen_database()?, config.pepper()?);
 
     let admission = Arc::new(Admission::new(config.max_in_flight as usize));
+    let waiters = Arc::new(Waiters::new(queue.client(), config.max_waiting as usize));
     let health = Arc::new(Health::new(Parts {
         metrics: Arc::clone(&metrics),
         catalog: Arc::clone(&catalog),
@@ -60,6 +62,7 @@ pub async fn run(
         on_redis_outage: config.on_redis_outage,
         queue: queue.clone(),
         admission: Arc::clone(&admission),
+        waiters: Arc::clone(&waiters),
     }));
     let _background = [
         background({
@@ -69,6 +72,10 @@ pub async fn run(
         background({
             let queue = queue.clone();
             async move { queue.watch().await }
+        }),
+        background({
+            let (queue, waiters) = (queue.clone(), Arc::clone(&waiters));
+            async move { waiters.listen(queue.client()).await }
         }),
         background({
             let claims = Arc::clone(&claims);
@@ -110,6 +117,7 @@ pub async fn run(
         queue,
         publisher,
         runs: Runs::new(database, config.status_connections.into(), config.status_timeout),
+        waiters: Arc::clone(&waiters),
         unhelped: ops::News::default(),
         off_schema: ops::News::default(),
         metrics,
@@ -120,6 +128,7 @@ pub async fn run(
     server::serve(listener, gateway, config.server(), async {
         shutdown.await;
         health.enter(Phase::Stopping);
+        waiters.close();
         tracing::info!("stopping: answering what is in flight");
     })
     .await;

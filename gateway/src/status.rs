@@ -9,8 +9,9 @@ mod runs;
 use std::time::Duration;
 
 use http::request::Parts;
-use proto::{Claim, IdempotencyKey, RunId, Slug, Timestamp};
-use serde::Serialize;
+use proto::dead_letter::Reason;
+use proto::{Claim, Fingerprint, IdempotencyKey, RunId, Slug, Timestamp};
+use serde::{Serialize, Serializer};
 use tokio::time::sleep;
 
 pub(crate) use self::runs::Runs;
@@ -57,11 +58,31 @@ enum Stage {
     /// It was accepted and cannot become a run.
     Rejected {
         /// Why, as in the dead letter.
-        reason: String,
+        #[serde(serialize_with = "code")]
+        reason: Reason,
     },
 }
 
+/// What Postgres makes of a delivery.
+pub(crate) enum Fate {
+    /// Its run is there, accepted then.
+    Created(Timestamp),
+    /// The run of its key is another's.
+    Conflict,
+    /// It became a dead letter.
+    Rejected(Reason),
+}
+
 impl Status {
+    /// What was read, as the fate of the delivery with this fingerprint.
+    pub(crate) fn fate(&self, fingerprint: &Fingerprint) -> Fate {
+        match &self.stage {
+            Stage::Rejected { reason } => Fate::Rejected(*reason),
+            _ if self.fingerprint != hex::encode(fingerprint.short()) => Fate::Conflict,
+            _ => Fate::Created(self.accepted_at),
+        }
+    }
+
     /// The metric label.
     pub(crate) fn outcome(&self) -> &'static str {
         match self.stage {
@@ -85,6 +106,10 @@ impl Status {
             accepted_at: claim.accepted_at,
         }
     }
+}
+
+fn code<S: Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(reason.as_str())
 }
 
 /// By its id, in a map of an organization's that is made to be asked by slug.

@@ -15,6 +15,7 @@ mod id;
 mod key;
 mod payload;
 pub mod queue;
+pub mod reply;
 mod run_id;
 pub mod secret;
 mod selector;

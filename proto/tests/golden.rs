@@ -6,8 +6,10 @@ use proto::{
     Claim, Fingerprint, IdempotencyKey, OrganizationId, Payload, PlaybookId, ProjectId, RunId, Scope, Selector, Slug,
     StreamEpoch, TemplateId, Timestamp,
     claim::{Queued, State},
+    dead_letter::Reason,
     envelope::{self, Delivery},
     queue,
+    reply::{Outcome, Reply, is_subject},
     secret::{Pepper, Secret, is_generated},
 };
 use uuid::{Uuid, uuid};
@@ -214,6 +216,44 @@ fn a_claim_in_both_states_and_versions() {
         assert_eq!(hex::encode(&*claim.encode()), golden);
         assert_eq!(Claim::decode(&hex::decode(golden).unwrap()), Ok(claim));
     }
+}
+
+#[test]
+fn a_reply() {
+    let run = RunId(uuid!("74cb6e12-7c51-8d32-85d1-e9ce1cdd28c8"));
+    for (outcome, word) in [
+        (Outcome::Created, "created"),
+        (Outcome::Duplicate, "duplicate"),
+        (Outcome::Buried(Reason::IdempotencyConflict), "idempotency_conflict"),
+        (Outcome::Buried(Reason::TargetNotFound), "target_not_found"),
+        (Outcome::Buried(Reason::DataRefused), "data_refused"),
+    ] {
+        let golden = format!(r#"{{"v":1,"runId":"74cb6e12-7c51-8d32-85d1-e9ce1cdd28c8","outcome":"{word}"}}"#);
+        assert_eq!(String::from_utf8(Reply::new(run, outcome).encode()).unwrap(), golden);
+        assert_eq!(Reply::decode(golden.as_bytes()), Some(Reply::new(run, outcome)));
+        // A member more is no harm; a word more, or another version, is not understood.
+        assert!(Reply::decode(golden.replacen('{', r#"{"more":1,"#, 1).as_bytes()).is_some());
+        assert_eq!(Reply::decode(golden.replace(word, "other").as_bytes()), None);
+        assert_eq!(Reply::decode(golden.replace("1,", "2,").as_bytes()), None);
+    }
+    for subject in ["_INBOX.gateway.7", "_INBOX.HxL4dS3uK2qkUeVQ8YvS8d.12", "_INBOX.a"] {
+        assert!(is_subject(subject), "{subject}");
+    }
+    for other in [
+        "",
+        "_INBOX.",
+        "_INBOX",
+        "_INBOX.a.",
+        "_INBOX..a",
+        "_INBOX.*",
+        "_INBOX.>",
+        "_INBOX.a b",
+        "_INBOX.a\r\n",
+        "$JS.API.INFO",
+    ] {
+        assert!(!is_subject(other), "{other}");
+    }
+    assert!(!is_subject(&format!("_INBOX.{}", "a".repeat(128))));
 }
 
 #[test]

@@ -52,6 +52,12 @@ impl Answer {
         self.success(202, "created")
     }
 
+    /// Fails unless this is a 201 as the contract has it.
+    #[track_caller]
+    pub fn committed(&self) -> Success {
+        self.success(201, "created")
+    }
+
     /// Fails unless this is a 200 as the contract has it.
     #[track_caller]
     pub fn replayed(&self) -> Success {

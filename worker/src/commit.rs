@@ -2,8 +2,12 @@
 
 use std::{collections::HashSet, time::Instant};
 
+use async_nats::Subject;
 use deadpool_postgres::Object;
-use proto::envelope::Delivery;
+use proto::{
+    envelope::Delivery,
+    reply::{self, Reply},
+};
 use tokio_postgres::types::ToSql;
 
 use ops::postgres::Trouble;
@@ -88,6 +92,7 @@ pub(crate) struct Committed<'a> {
     batch: &'a Batch,
     messages: &'a [Message],
     put_back: HashSet<usize>,
+    replies: Vec<(Subject, Reply)>,
 }
 
 impl<'a> Committed<'a> {
@@ -98,6 +103,11 @@ impl<'a> Committed<'a> {
     /// Messages of which every delivery has its outcome committed.
     pub(crate) fn settled(&self) -> impl Iterator<Item = &'a Message> {
         self.messages.iter().enumerate().filter(|(index, _)| !self.put_back.contains(index)).map(|(_, message)| message)
+    }
+
+    /// What to tell gateways that wait.
+    pub(crate) fn replies(&mut self) -> impl Iterator<Item = (Subject, Reply)> + use<'_, 'a> {
+        self.replies.drain(..)
     }
 
     /// Messages that are for somebody else.
@@ -118,6 +128,7 @@ pub(crate) async fn commit<'a>(
     let put_back: HashSet<usize> = put_back.map(|whole| whole.message).collect();
     let settled = messages.iter().enumerate().filter(|(index, _)| !put_back.contains(index));
     let sequences: Vec<i64> = settled.map(|(_, message)| bigint(message.sequence)).collect();
+    let mut replies = Vec::new();
     // Where all are put back there is nothing to say to Postgres.
     if !sequences.is_empty() {
         let attempt = || async {
@@ -136,8 +147,9 @@ pub(crate) async fn commit<'a>(
         let settled = database.insist(attempt).await?;
         metrics.count(settled.all());
         tell(&settled);
+        replies = answers(&settled);
     }
-    Ok(Committed { batch, messages, put_back })
+    Ok(Committed { batch, messages, put_back, replies })
 }
 
 /// Says what became of each delivery, with what its sender can find it by: of dead letters the first few aloud.
@@ -154,6 +166,15 @@ fn tell(settled: &Settled<'_, '_>) {
             _ => tracing::debug!(%run, request_id, traceparent, outcome = %outcome.label(), "a delivery is settled"),
         }
     }
+}
+
+/// Of those whose gateways wait, and say where.
+fn answers(settled: &Settled<'_, '_>) -> Vec<(Subject, Reply)> {
+    let answer = |(item, outcome): (&Item<'_>, &Outcome)| {
+        let subject = item.delivery.reply_to.as_deref().filter(|subject| reply::is_subject(subject))?;
+        Some((Subject::from(subject), Reply::new(item.delivery.run_id, outcome.reply()?)))
+    };
+    settled.items().filter_map(answer).collect()
 }
 
 /// One in general.

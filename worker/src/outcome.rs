@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use proto::dead_letter::Reason;
+use proto::{dead_letter::Reason, reply};
 
 /// The end of one delivery, or of a message that cannot be read as deliveries.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +57,17 @@ impl Outcome {
                 Then::Bury(Reason::PoisonMessage, format!("begun {attempts} times alone and never finished").into())
             }
             Self::TooNew(_) => Then::PutBack,
+        }
+    }
+
+    /// What the gateway that waits for it is told; none for what is no delivery's own, or not the end.
+    pub(crate) fn reply(&self) -> Option<reply::Outcome> {
+        match (self, self.then()) {
+            (_, Then::Bury(reason, _)) => Some(reply::Outcome::Buried(reason)),
+            (Self::Created, _) => Some(reply::Outcome::Created),
+            (Self::Duplicate, _) => Some(reply::Outcome::Duplicate),
+            (Self::Buried(reason), _) => reason.parse().ok().map(reply::Outcome::Buried),
+            _ => None,
         }
     }
 

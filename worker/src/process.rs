@@ -1,4 +1,4 @@
-//! The life of a message: pull → clear → decode → commit → ack.
+//! The life of a message: pull → clear → decode → commit → ack, and a reply to who waits for it.
 //!
 //! Each step takes what only the step before it can make. A worker may die between any two of them, and the message
 //! comes again: before COMMIT nothing has happened, after it every delivery is a duplicate (I1, I3).
@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,6 +32,9 @@ use crate::{
 const TOO_NEW: Duration = Duration::from_secs(30);
 /// So is one that this worker could not commit for too long; another worker takes it meanwhile.
 const HELD_TOO_LONG: Duration = Duration::from_secs(1);
+
+/// How long a reply may take to be taken from us, which is at once unless the broker is away.
+const REPLY: Duration = Duration::from_millis(100);
 
 /// How long a batch may keep other lanes from pulling.
 const TURN: Duration = Duration::from_millis(50);
@@ -95,10 +101,21 @@ impl Lane {
         let cleared: Cleared<'a> = suspect::clear(batch, &self.database).await?;
         ops::kill_point!(Cleared);
         let decoded: Decoded<'a> = decode(cleared);
-        let committed: Committed<'a> = commit(decoded, &self.database, &self.metrics).await?;
+        let mut committed: Committed<'a> = commit(decoded, &self.database, &self.metrics).await?;
         ops::kill_point!(Committed);
         self.ack(&committed).await;
+        self.reply(&mut committed).await;
         Ok(())
+    }
+
+    /// Tells the gateways that wait. Whom this does not reach answers without: nobody waits for a worker for long.
+    async fn reply(&self, committed: &mut Committed<'_>) {
+        for (subject, reply) in committed.replies() {
+            let told = self.queue.client.publish(subject, reply.encode().into());
+            if timeout(REPLY, told).await.is_err() {
+                break;
+            }
+        }
     }
 
     async fn ack(&self, committed: &Committed<'_>) {

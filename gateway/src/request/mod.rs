@@ -4,6 +4,7 @@ pub mod body;
 pub mod encoding;
 pub mod id;
 pub mod key;
+pub mod prefer;
 pub mod query;
 pub mod route;
 pub mod trace;

@@ -111,9 +111,8 @@ fn status(run: RunId, row: &Row) -> Result<Status, Refusal> {
     let time = |column| {
         row.get::<_, Option<i64>>(column).and_then(|millis| Timestamp::from_millis(millis.try_into().ok()?).ok())
     };
-    let reason: Option<String> = row.get(0);
-    let stage = match (reason, time(6)) {
-        (Some(reason), _) => Some(Stage::Rejected { reason }),
+    let stage = match (row.get::<_, Option<&str>>(0), time(6)) {
+        (Some(reason), _) => reason.parse().ok().map(|reason| Stage::Rejected { reason }),
         (None, created_at) => created_at.map(|created_at| Stage::Created { created_at }),
     };
     let key = row.get::<_, Option<&str>>(1).and_then(|key| key.parse::<IdempotencyKey>().ok());

@@ -24,4 +24,5 @@ mod roles;
 mod run_status;
 mod secrets;
 mod standards;
+mod wait;
 mod wire;

@@ -238,7 +238,12 @@ async fn postgres_does_not_answer() {
     becomes_again(&world, &deploy, sent.run).await;
 
     world.stack.halt("postgres").await.expect("halts");
-    world.send(deploy.run(sent.run)).await.refused(503, "unavailable");
+    // Sessions outlive their postmaster for a moment.
+    eventually("postgres is away", async || {
+        let answer = world.send(deploy.run(sent.run)).await;
+        (answer.status == 503).then(|| answer.refused(503, "unavailable"))
+    })
+    .await;
     world.send(deploy.delivery("while-it-is-away")).await.created();
     world.stack.start("postgres").await.expect("starts");
     becomes_again(&world, &deploy, sent.run).await;
