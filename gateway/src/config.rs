@@ -71,6 +71,9 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_in_flight: u32,
 
+    /// Most batches at a time, each of up to 8 MiB; further ones are answered 503 at once.
+    #[arg(long, env = "RUNLATCH_MAX_BATCHES", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub max_batches: u32,
     /// Most deliveries whose callers wait for the commit (`Prefer: wait`); further ones are answered as if they did not ask.
     #[arg(long, env = "RUNLATCH_MAX_WAITING", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub max_waiting: u32,

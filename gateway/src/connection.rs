@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use self::executor::Executor;
 use crate::activity::Answer;
 use crate::crowd::Member;
-use crate::handler::{Gateway, handle, recognise, turn_away};
+use crate::handler::Gateway;
 use crate::linger::Linger;
 use crate::respond;
 use crate::server::Limits;
+use crate::service::{handle, recognise, turn_away};
 
 /// How long a connection without a request may stay when it has been told to end.
 const FAREWELL: Duration = Duration::from_secs(2);

@@ -1,19 +1,19 @@
 //! One delivery, from request to answer, in the order in which it happens.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, request::Parts};
+use http::{HeaderMap, request::Parts};
 use hyper::body::Incoming;
 use prometheus_client::metrics::histogram::Histogram;
 use proto::claim::{Queued, State};
 use proto::envelope::Delivery;
 use proto::secret::Pepper;
-use proto::{Claim, Fingerprint, Payload, RunId, Selector, Timestamp};
+use proto::{Claim, Fingerprint, IdempotencyKey, Payload, RunId, Selector, Timestamp};
 
 use crate::activity::Activity;
-use crate::admission::Admission;
+use crate::admission::{Admission, Place};
 use crate::auth::{Caller, Sender, Target, authenticate};
 use crate::catalog::Catalog;
 use crate::claims::{Claims, OnRedisOutage, Verdict, judge};
@@ -22,10 +22,10 @@ use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
-use crate::request::route::{Resource, Route};
-use crate::request::{body, encoding::Encoding, id::RequestId, key, query, trace};
-use crate::respond::{self, Accepted, Response};
-use crate::status::{self, Runs, Status};
+use crate::request::route::Route;
+use crate::request::{body, encoding::Encoding, id::RequestId, key, prefer, query, trace};
+use crate::respond::Accepted;
+use crate::status::Runs;
 use crate::wait::{self, Waiters};
 
 /// All that a delivery meets on its way.
@@ -41,6 +41,7 @@ pub struct Gateway {
     pub(crate) publisher: Publisher,
     pub(crate) runs: Runs,
     pub(crate) waiters: Arc<Waiters>,
+    pub(crate) batches: Admission,
     /// Retries without a target, as far as the log knows.
     pub(crate) unhelped: ops::News,
     /// Playbooks whose schema in shadow was not met, likewise.
@@ -53,75 +54,8 @@ const UNCHECKED: Refusal = Refusal::Unavailable("redis: the key cannot be checke
 /// The key is claimed by this very delivery, which has no target any more.
 const UNHELPED: &str = "it may have been accepted, and has no target to be published for until that is back";
 
-/// Answers one request. Never fails: a refusal is an answer too.
-pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Request<Incoming>) -> Response {
-    let (head, mut body) = request.into_parts();
-    let id = RequestId::of(&head.headers);
-    let response = match answer(gateway, activity, &head, &id, &mut body).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            if let Refusal::Internal(detail) = refusal {
-                tracing::error!(request_id = id.as_str(), detail, "a request was answered 500");
-            }
-            let drained = body::drain(&gateway.draining, &head.headers, &mut body).await;
-            respond::refused(&refusal, &head, drained)
-        }
-    };
-    respond::named(id, response)
-}
-
-/// Whether this request or one before it on its connection had a right secret, before anything else is done with it. One
-/// that had not is refused as if there were no place among the deliveries in flight, in the order of the checks.
-pub(crate) fn recognise(gateway: &Gateway, activity: &Activity, request: &Request<Incoming>) -> Result<(), Refusal> {
-    if activity.authenticated() {
-        return Ok(());
-    }
-    let route = Route::read(request.method(), request.uri().path())?;
-    // What is wrong with it is told in its turn.
-    _ = identify(gateway, activity, &route, request.headers());
-    if activity.authenticated() { Ok(()) } else { Err(Refusal::Overloaded) }
-}
-
-/// Refuses a request that nothing more is done with.
-pub(crate) fn turn_away(gateway: &Gateway, request: Request<Incoming>, refusal: &Refusal) -> Response {
-    gateway.metrics.count(refusal.told().code, Duration::ZERO);
-    let head = request.into_parts().0;
-    respond::named(RequestId::of(&head.headers), respond::refused(refusal, &head, false))
-}
-
-async fn answer(
-    gateway: &Gateway,
-    activity: &Activity,
-    head: &Parts,
-    id: &RequestId,
-    body: &mut Incoming,
-) -> Result<Response, Refusal> {
-    let began = Instant::now();
-    let unknown = |refusal: &Refusal| gateway.metrics.count(refusal.told().code, began.elapsed());
-    let route = Route::read(&head.method, head.uri.path()).inspect_err(unknown)?;
-    match route.resource {
-        Resource::Deliveries => {
-            let result = deliver(gateway, activity, &route, head, id, body).await;
-            let outcome = respond::outcome(&result);
-            gateway.metrics.count(outcome, began.elapsed());
-            tracing::debug!(
-                request_id = id.as_str(),
-                traceparent = trace::parent(&head.headers),
-                run = result.as_ref().ok().map(|accepted| tracing::field::display(accepted.run())),
-                outcome,
-                "a delivery is answered"
-            );
-            Ok(respond::accepted(head.uri.path(), &result?))
-        }
-        Resource::Runs | Resource::Run(_) => {
-            let result = status::tell(gateway, activity, &route, head).await;
-            gateway.metrics.count_status(result.as_ref().map_or_else(|refusal| refusal.told().code, Status::outcome));
-            Ok(respond::run_status(&result?, head))
-        }
-    }
-}
-
-async fn deliver(
+/// One delivery to one request.
+pub(crate) async fn deliver(
     gateway: &Gateway,
     activity: &Activity,
     route: &Route<'_>,
@@ -130,36 +64,57 @@ async fn deliver(
     body: &mut Incoming,
 ) -> Result<Accepted, Refusal> {
     let place = gateway.admission.enter()?;
-    let caller = identify(gateway, activity, route, &head.headers)?.may_send()?;
+    let sender = identify(gateway, activity, route, &head.headers)?.may_send()?;
     let key = key::read(&head.headers)?;
     let selector = query::read(head.uri.query())?;
     let encoding = Encoding::read(&head.headers)?;
-    let steps = gateway.metrics.steps();
     let mut lap = Instant::now();
     let body = body::read(body, gateway.limits).await?;
     let body = encoding.unpack(body, gateway.limits.bytes).await?;
-    step(&steps.body, &mut lap);
+    step(&gateway.metrics.steps().body, &mut lap);
+    let (traceparent, wait) = (trace::parent(&head.headers), prefer::wait(&head.headers));
+    accept(gateway, &sender, Submission { place, key, selector, body, id, traceparent, wait }).await
+}
+
+/// What is sent, in whichever way: a request of its own, or a line of a batch.
+pub(crate) struct Submission<'a> {
+    pub(crate) place: Place,
+    pub(crate) key: IdempotencyKey,
+    pub(crate) selector: Selector,
+    /// The payload, and perhaps whitespace around it.
+    pub(crate) body: Bytes,
+    pub(crate) id: &'a RequestId,
+    pub(crate) traceparent: Option<&'a str>,
+    /// Seconds that the caller would wait for the commit.
+    pub(crate) wait: Option<u8>,
+}
+
+/// The checks from the payload on, claim and publish.
+pub(crate) async fn accept(gateway: &Gateway, sender: &Sender, sent: Submission<'_>) -> Result<Accepted, Refusal> {
+    let Submission { place, key, selector, body, id, traceparent, wait } = sent;
+    let steps = gateway.metrics.steps();
     let payload = Payload::parse(&body)?;
 
-    let run = caller.run_id(&key);
-    let fingerprint = Fingerprint::compute(caller.playbook().id, &selector, &payload);
-    let target = match admit(gateway, &caller, &selector, &body, &payload).await {
+    let run = sender.run_id(&key);
+    let fingerprint = Fingerprint::compute(sender.playbook().id, &selector, &payload);
+    let target = match admit(gateway, sender, &selector, &body, &payload).await {
         Ok(target) => target,
         Err(refusal) => {
             let replay = known(gateway, id, run, &fingerprint, refusal).await?;
-            let Some(wait) = wait::begin(&gateway.waiters, &head.headers, run) else { return Ok(replay) };
-            return wait.ended(gateway, &caller, &replay, &fingerprint).await.unwrap_or(Ok(replay));
+            let Some(wait) = wait::begin(&gateway.waiters, wait, run) else { return Ok(replay) };
+            return wait.ended(gateway, sender, &replay, &fingerprint).await.unwrap_or(Ok(replay));
         }
     };
-    let wait = wait::begin(&gateway.waiters, &head.headers, run);
+    let wait = wait::begin(&gateway.waiters, wait, run);
+    let mut lap = Instant::now();
     let on_the_way = gateway.publisher.expect();
     let queued = Queued { project: target.project, template: target.template, key: key.clone() };
-    let claimed = claim(gateway, &caller, run, &fingerprint, queued).await?;
+    let claimed = claim(gateway, sender, run, &fingerprint, queued).await?;
     step(&steps.claim, &mut lap);
     let replay = claimed.replay(run);
     if let Some(replay) = &replay {
         let Some(wait) = &wait else { return Ok(replay.clone()) };
-        if let Some(answer) = wait.ended(gateway, &caller, replay, &fingerprint).await {
+        if let Some(answer) = wait.ended(gateway, sender, replay, &fingerprint).await {
             return answer;
         }
     }
@@ -167,8 +122,8 @@ async fn deliver(
 
     let delivery = Delivery {
         run_id: run,
-        organization_id: caller.organization().id,
-        playbook_id: caller.playbook().id,
+        organization_id: sender.organization().id,
+        playbook_id: sender.playbook().id,
         project_id: target.project,
         template_id: target.template,
         target: selector,
@@ -176,7 +131,7 @@ async fn deliver(
         fingerprint,
         accepted_at: claimed.claim.accepted_at,
         request_id: Some(id.as_str().into()),
-        traceparent: trace::parent(&head.headers).map(Into::into),
+        traceparent: traceparent.map(Into::into),
         reply_to: wait.as_ref().map(|wait| wait.subject().into()),
         payload,
     };
@@ -196,7 +151,7 @@ async fn deliver(
     match wait {
         None => Ok(accepted),
         Some(wait) => {
-            let answer = wait.committed(gateway, &caller, accepted, &fingerprint).await;
+            let answer = wait.committed(gateway, sender, accepted, &fingerprint).await;
             step(&steps.wait, &mut lap);
             answer
         }

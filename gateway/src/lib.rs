@@ -1,7 +1,7 @@
 //! The webhook gateway. The life of a delivery, from accept to answer:
 //!
 //! 1. [`server`] accepts a connection within bounds; `connection` serves it and hands each request to
-//!    [`handler::handle`].
+//!    `service`, which says what it is for: a delivery, a `batch` of them, or a question (`status`).
 //! 2. [`handler`] runs the contract's checks in order: [`request::route`] → [`admission`] → [`auth`] (against the
 //!    [`catalog`] in memory) → [`request::key`] → [`request::query`] → [`request::body`] → `input` schema →
 //!    target.
@@ -15,6 +15,7 @@
 mod activity;
 pub mod admission;
 pub mod auth;
+mod batch;
 pub mod catalog;
 pub mod claims;
 pub mod config;
@@ -32,6 +33,7 @@ pub mod request;
 pub mod respond;
 mod run;
 pub mod server;
+mod service;
 mod status;
 mod wait;
 

@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use self::redis::RedisMetrics;
 
-/// The outcome of a delivery, `created` or `replayed`; of a question after a run, `queued`, `created` or `rejected`; or a code
+/// The outcome of a delivery, `created` or `replayed`; of a batch, `answered`; of a question after a run, `queued`, `created` or `rejected`; or a code
 /// of [`crate::refusal::Refusal`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -40,6 +40,9 @@ pub struct Metrics {
     /// The usual outcome, looked up once.
     created: Counter,
     statuses: Family<Outcome, Counter>,
+    batches: Family<Outcome, Counter>,
+    /// Lines of each batch.
+    pub(crate) batch_lines: Histogram,
     off_schema: Family<ModeLabel, Counter>,
     steps: Steps,
     /// Deliveries that each message carried.
@@ -93,6 +96,8 @@ impl Metrics {
             outcomes,
             created,
             statuses: Family::default(),
+            batches: Family::default(),
+            batch_lines: Histogram::new([1.0, 10.0, 100.0, 1000.0, 5000.0]),
             off_schema,
             broken_schemas: Gauge::default(),
             steps: Steps {
@@ -113,6 +118,8 @@ impl Metrics {
             queue_bytes: Gauge::default(),
         };
         r.register("deliveries", "Deliveries answered, by outcome", metrics.outcomes.clone());
+        r.register("batches", "Batches answered, or refused whole, by outcome", metrics.batches.clone());
+        r.register("batch_lines", "Lines in each batch; each counts as a delivery too", metrics.batch_lines.clone());
         r.register("run_status", "Questions after a run answered, by outcome", metrics.statuses.clone());
         r.register(
             "off_schema",
@@ -152,6 +159,10 @@ impl Metrics {
 
     pub(crate) fn count_off_schema(&self, mode: schema::Mode) {
         self.off_schema.get_or_create(&ModeLabel { mode: mode.as_str() }).inc();
+    }
+
+    pub(crate) fn count_batch(&self, outcome: &'static str) {
+        self.batches.get_or_create(&Outcome { outcome }).inc();
     }
 
     pub(crate) fn count_status(&self, outcome: &'static str) {

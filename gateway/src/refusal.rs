@@ -35,6 +35,9 @@ pub enum Refusal {
     /// `project` or `template` repeated, empty or malformed.
     #[error("invalid query")]
     InvalidQuery,
+    /// A batch is no NDJSON.
+    #[error("unsupported media type")]
+    UnsupportedMediaType,
     /// `Content-Encoding` is neither gzip nor none.
     #[error("unsupported content encoding")]
     UnsupportedEncoding,
@@ -44,6 +47,9 @@ pub enum Refusal {
     /// Body is no payload.
     #[error("invalid body: {0}")]
     InvalidBody(#[from] InvalidPayload),
+    /// A line of a batch is no delivery.
+    #[error("{0}")]
+    InvalidLine(&'static str),
     /// Body is said to be packed by gzip, and is not.
     #[error("the body is not valid gzip")]
     InvalidGzip,
@@ -103,9 +109,10 @@ impl Refusal {
             Self::MissingIdempotencyKey => (S::BAD_REQUEST, "missing_idempotency_key", None),
             Self::InvalidIdempotencyKey => (S::BAD_REQUEST, "invalid_idempotency_key", None),
             Self::InvalidQuery => (S::BAD_REQUEST, "invalid_query", None),
+            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", None),
             Self::UnsupportedEncoding => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", None),
             Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload_too_large", None),
-            Self::InvalidBody(_) | Self::InvalidGzip | Self::OffSchema(_) | Self::BrokenBody => {
+            Self::InvalidBody(_) | Self::InvalidLine(_) | Self::InvalidGzip | Self::OffSchema(_) | Self::BrokenBody => {
                 (S::BAD_REQUEST, "invalid_body", None)
             }
             Self::ProjectNotFound => (S::UNPROCESSABLE_ENTITY, "project_not_found", None),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::Full;
@@ -11,6 +11,7 @@ use proto::{RunId, Timestamp};
 use serde::Serialize;
 use uuid::fmt::Hyphenated;
 
+use crate::batch;
 use crate::claims::Verdict;
 use crate::publish::Published;
 use crate::refusal::Refusal;
@@ -74,22 +75,27 @@ impl Accepted {
 }
 
 /// A success's body, in the pieces that are the same in all of them.
-const RUN_ID: &[u8] = br#"{"runId":""#;
+const RUN_ID: &[u8] = br#""runId":""#;
 const QUEUED: &[u8] =
     br#"","status":"created","message":"The delivery is queued and its run is certain.","timestamp":""#;
 const CREATED: &[u8] = br#"","status":"created","message":"The run is created.","timestamp":""#;
 const REPLAYED: &[u8] =
     br#"","status":"replayed","message":"This delivery was received before; nothing new was started.","timestamp":""#;
-const END: &[u8] = br#""}"#;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Failure<'a> {
+    /// In a batch, where a line has no status of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u16>,
     error: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     issues: Option<Vec<Issue<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<RunId>,
+    /// In a batch, where a line has no header of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -116,15 +122,20 @@ pub fn outcome(result: &Result<Accepted, Refusal>) -> &'static str {
 }
 
 /// 202 for what is new, 201 where its row is known to be committed; 200 for what was known.
-pub fn accepted(path: &str, accepted: &Accepted) -> Response {
-    let (code, rest) = match (accepted.status, accepted.committed) {
+fn success(accepted: &Accepted) -> (StatusCode, &'static [u8]) {
+    match (accepted.status, accepted.committed) {
         (Status::Created, false) => (StatusCode::ACCEPTED, QUEUED),
         (Status::Created, true) => (StatusCode::CREATED, CREATED),
         (Status::Replayed, _) => (StatusCode::OK, REPLAYED),
-    };
+    }
+}
+
+/// The answer to a delivery that was accepted.
+pub fn accepted(path: &str, accepted: &Accepted) -> Response {
+    let (code, rest) = success(accepted);
     let mut buffer = [0; Hyphenated::LENGTH];
     let run = accepted.run.0.hyphenated().encode_lower(&mut buffer).as_bytes();
-    let body = [RUN_ID, run, rest, &accepted.at.text(), END].concat();
+    let body = [b"{", RUN_ID, run, rest, &accepted.at.text(), b"\"}"].concat();
     let mut response = json(code, body);
     let headers = response.headers_mut();
     // The caller's own spelling of the path, which is known to be that of a playbook.
@@ -149,10 +160,35 @@ pub fn accepted(path: &str, accepted: &Accepted) -> Response {
 /// way, so that an HTTP/1 connection cannot carry another request.
 pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
     let told = refusal.told();
+    let body = serde_json::to_vec(&failure(refusal)).expect("structs of strings always serialize");
+    let mut response = json(told.status, body);
+    let headers = response.headers_mut();
+    if let Some(seconds) = told.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(spread(seconds)));
+    }
+    if let Refusal::MethodNotAllowed(allowed) = refusal {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+    }
+    // What would have been understood: RFC 9110, sections 12.5.3 and 15.5.16.
+    match refusal {
+        Refusal::UnsupportedEncoding => _ = headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+        Refusal::UnsupportedMediaType => {
+            headers.insert(header::ACCEPT, HeaderValue::from_static(batch::MEDIA_TYPE));
+        }
+        _ => {}
+    }
+    if !drained && request.version != Version::HTTP_2 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    to(request, response)
+}
+
+/// The error body's members.
+fn failure(refusal: &Refusal) -> Failure<'_> {
     let whole = |message: String| vec![Issue { path: "", message: message.into() }];
     let issues = match refusal {
         Refusal::InvalidBody(error) => Some(whole(error.to_string())),
-        Refusal::InvalidGzip | Refusal::BrokenBody => Some(whole(refusal.to_string())),
+        Refusal::InvalidLine(_) | Refusal::InvalidGzip | Refusal::BrokenBody => Some(whole(refusal.to_string())),
         Refusal::OffSchema(issues) => {
             let issues = issues.iter().map(|issue| Issue { path: &issue.path, message: issue.message.as_str().into() });
             Some(issues.collect())
@@ -160,24 +196,47 @@ pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
         _ => None,
     };
     let run_id = if let Refusal::Conflict(run) = refusal { Some(*run) } else { None };
-    let body = serde_json::to_vec(&Failure { error: told.code, issues, run_id });
-    let mut response = json(told.status, body.expect("structs of strings always serialize"));
+    Failure { code: None, error: refusal.told().code, issues, run_id, retry_after: None }
+}
+
+/// Or all that an outage has refused would come back in the same second.
+fn spread(seconds: u32) -> u32 {
+    seconds + fastrand::u32(..SPREAD)
+}
+
+/// The answer to a line of a batch: its status code, and what the answer to a delivery alone has.
+pub(crate) fn line(result: &Result<Accepted, Refusal>, out: &mut BytesMut) {
+    match result {
+        Ok(accepted) => {
+            let (code, rest) = success(accepted);
+            let mut buffer = [0; Hyphenated::LENGTH];
+            let run = accepted.run.0.hyphenated().encode_lower(&mut buffer).as_bytes();
+            let deferred: &[u8] = if accepted.deferred { br#"","idempotencyCheck":"deferred"}"# } else { b"\"}" };
+            for piece in
+                [b"{\"code\":", code.as_str().as_bytes(), b",", RUN_ID, run, rest, &accepted.at.text(), deferred]
+            {
+                out.put_slice(piece);
+            }
+        }
+        Err(refusal) => {
+            let told = refusal.told();
+            let (code, retry_after) = (Some(told.status.as_u16()), told.retry_after.map(spread));
+            let failure = Failure { code, retry_after, ..failure(refusal) };
+            serde_json::to_writer(out.writer(), &failure).expect("structs of strings always serialize");
+        }
+    }
+    out.put_u8(b'\n');
+}
+
+/// The answer to a batch.
+pub(crate) fn batch(answers: batch::Answers, request: &Parts) -> Response {
+    let mut response = Response::new(Full::from(answers.lines.freeze()));
     let headers = response.headers_mut();
-    if let Some(seconds) = told.retry_after {
-        // Spread, or all that an outage has refused would come back in the same second.
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds + fastrand::u32(..SPREAD)));
-    }
-    if let Refusal::MethodNotAllowed(allowed) = refusal {
-        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
-    }
-    if matches!(refusal, Refusal::UnsupportedEncoding) {
-        // RFC 9110, section 12.5.3: what would have been understood.
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    if !drained && request.version != Version::HTTP_2 {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(batch::MEDIA_TYPE));
+    if !answers.whole && request.version != Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    to(request, response)
+    response
 }
 
 /// An answer that can be found in the logs.

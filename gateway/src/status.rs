@@ -127,7 +127,7 @@ pub(crate) async fn tell(
     let caller = identify(gateway, activity, route, &head.headers)?;
     let run = match route.resource {
         Resource::Run(run) => run,
-        Resource::Runs | Resource::Deliveries => caller.run_id(&key::query(head.uri.query())?),
+        Resource::Runs | Resource::Deliveries | Resource::Batch => caller.run_id(&key::query(head.uri.query())?),
     };
     let _place = gateway.runs.enter()?;
     for pause in PAUSES {

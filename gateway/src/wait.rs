@@ -14,7 +14,6 @@ mod waiters;
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use proto::dead_letter::Reason;
 use proto::reply::Outcome;
 use proto::{Fingerprint, RunId};
@@ -25,7 +24,6 @@ pub(crate) use self::waiters::Waiters;
 use crate::auth::Caller;
 use crate::handler::Gateway;
 use crate::refusal::Refusal;
-use crate::request::prefer;
 use crate::respond::Accepted;
 use crate::status::Fate;
 
@@ -37,8 +35,8 @@ pub(crate) struct Wait {
 }
 
 /// Whether this caller waits. Where too many do, it is answered like those who do not.
-pub(crate) fn begin(waiters: &Arc<Waiters>, headers: &HeaderMap, run: RunId) -> Option<Wait> {
-    let seconds = prefer::wait(headers)?;
+pub(crate) fn begin(waiters: &Arc<Waiters>, seconds: Option<u8>, run: RunId) -> Option<Wait> {
+    let seconds = seconds?;
     let waiter = waiters.begin(run)?;
     Some(Wait { waiter, seconds, until: Instant::now() + Duration::from_secs(seconds.into()) })
 }

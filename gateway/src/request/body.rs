@@ -70,7 +70,8 @@ async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Refusal> {
     Ok(whole.freeze())
 }
 
-async fn data(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+/// The next piece of a body; none at its end.
+pub(crate) async fn data(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
     while let Some(frame) = body.frame().await {
         // Cut off, or framed wrongly; whoever still listens learns that it did not arrive whole.
         let frame = frame.map_err(|_| Refusal::BrokenBody)?;

@@ -1,9 +1,9 @@
 //! How a body is packed: as it is, or by gzip ([RFC 9110, section 8.4](https://www.rfc-editor.org/rfc/rfc9110#section-8.4)).
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
+use flate2::{bufread::MultiGzDecoder, write};
 use http::{HeaderMap, header};
 use tokio::task::spawn_blocking;
 
@@ -49,6 +49,30 @@ impl Encoding {
     }
 }
 
+impl Encoding {
+    /// For a body that is unpacked as it comes; none where there is nothing to unpack.
+    pub(crate) fn unpacker(self) -> Option<Unpacker> {
+        (self == Self::Gzip).then(|| Unpacker(write::MultiGzDecoder::new(Vec::new())))
+    }
+}
+
+/// Unpacks piece by piece.
+pub(crate) struct Unpacker(write::MultiGzDecoder<Vec<u8>>);
+
+impl Unpacker {
+    /// What comes of this piece.
+    pub(crate) fn unpack(&mut self, piece: &[u8]) -> Result<Vec<u8>, Refusal> {
+        self.0.write_all(piece).map_err(|_| Refusal::InvalidGzip)?;
+        Ok(std::mem::take(self.0.get_mut()))
+    }
+
+    /// What is left, where the body ends as it should.
+    pub(crate) fn end(mut self) -> Result<Vec<u8>, Refusal> {
+        self.0.try_finish().map_err(|_| Refusal::InvalidGzip)?;
+        Ok(std::mem::take(self.0.get_mut()))
+    }
+}
+
 /// All members: RFC 1952 lets a file have several.
 fn gunzip(packed: &[u8], limit: usize) -> Result<Bytes, Refusal> {
     let mut body = Vec::with_capacity(packed.len().saturating_mul(4).min(limit));
@@ -62,8 +86,6 @@ fn gunzip(packed: &[u8], limit: usize) -> Result<Bytes, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
@@ -110,5 +132,27 @@ mod tests {
         assert_eq!(of(&wrong), Err(400), "its sum is wrong");
         assert_eq!(of(b"{}"), Err(400));
         assert_eq!(of(&[&whole[..], b"rest"].concat()), Err(400));
+    }
+
+    #[test]
+    fn bodies_that_come_in_pieces() {
+        let of = |packed: &[u8]| {
+            let mut unpacker = Encoding::Gzip.unpacker().expect("there is something to unpack");
+            let mut body = Vec::new();
+            for piece in packed.chunks(3) {
+                body.extend(unpacker.unpack(piece)?);
+            }
+            body.extend(unpacker.end()?);
+            Ok::<_, Refusal>(body)
+        };
+        let text: Vec<u8> = (0..10_000_u32).flat_map(u32::to_le_bytes).collect();
+        assert_eq!(of(&packed(&text)).expect("unpacked"), text);
+        assert_eq!(of(&[packed(b"{"), packed(b"}")].concat()).expect("unpacked"), b"{}");
+        let whole = packed(b"{\"a\":1}");
+        for end in 1..whole.len() {
+            assert!(of(&whole[..end]).is_err(), "cut at {end}");
+        }
+        assert!(of(b"{}{}{}{}{}{}{}").is_err());
+        assert!(Encoding::Identity.unpacker().is_none());
     }
 }

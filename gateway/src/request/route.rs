@@ -25,6 +25,8 @@ pub struct Route<'a> {
 pub enum Resource {
     /// The playbook itself, to which deliveries are sent.
     Deliveries,
+    /// `/batch`, to which many are sent at once.
+    Batch,
     /// `/runs`: the run of the key in the query.
     Runs,
     /// `/runs/{runId}`: that run.
@@ -39,8 +41,8 @@ impl<'a> Route<'a> {
     pub fn read(method: &Method, path: &'a str) -> Result<Self, Refusal> {
         let route = Self::parse(path).ok_or(Refusal::NotFound)?;
         match route.resource {
-            Resource::Deliveries if method == Method::POST => Ok(route),
-            Resource::Deliveries => Err(Refusal::MethodNotAllowed("POST")),
+            Resource::Deliveries | Resource::Batch if method == Method::POST => Ok(route),
+            Resource::Deliveries | Resource::Batch => Err(Refusal::MethodNotAllowed("POST")),
             Resource::Runs | Resource::Run(_) if matches!(*method, Method::GET | Method::HEAD) => Ok(route),
             Resource::Runs | Resource::Run(_) => Err(Refusal::MethodNotAllowed("GET, HEAD")),
         }
@@ -50,6 +52,7 @@ impl<'a> Route<'a> {
         let (organization, rest) = path.strip_prefix("/api/webhooks/orgs/")?.split_once("/playbooks/")?;
         let (playbook, resource) = match rest.split_once('/') {
             None => (rest, Resource::Deliveries),
+            Some((playbook, "batch")) => (playbook, Resource::Batch),
             Some((playbook, "runs")) => (playbook, Resource::Runs),
             Some((playbook, below)) => (playbook, Resource::Run(run(below.strip_prefix("runs/")?)?)),
         };
@@ -85,6 +88,8 @@ mod tests {
                 Some(("playbooks", "playbooks", Resource::Deliveries)),
             ),
             ("/api/webhooks/orgs/acme/playbooks/runs/runs".to_owned(), Some(("acme", "runs", Resource::Runs))),
+            (below("/batch"), Some(("acme", "deploy", Resource::Batch))),
+            (below("/batch/"), None),
             (below("/runs"), Some(("acme", "deploy", Resource::Runs))),
             (below(&format!("/runs/{run}")), Some(("acme", "deploy", the_run))),
             (below(&format!("/runs/{}", run.to_uppercase())), Some(("acme", "deploy", the_run))),

@@ -1,6 +1,7 @@
 //! Runlatch end to end: real servers, real processes, real HTTP.
 
 mod audit;
+mod batch;
 mod bounds;
 mod burst;
 mod catalog;

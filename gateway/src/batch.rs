@@ -1,0 +1,113 @@
+//! Many deliveries in one request: a line each, as [NDJSON](https://github.com/ndjson/ndjson-spec), read as they come, claimed and
+//! published side by side, and answered in their order.
+//!
+//! ```text
+//!   body ──▶ lines ──▶ a window of them, each through the same checks, claim and publish as a delivery alone ──▶ answers
+//! ```
+//!
+//! What concerns the whole request is decided before the first line; after that a line fails alone. Answers are kept until the last:
+//! most clients read none before they have sent all, and there are few enough.
+
+mod line;
+mod lines;
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use hyper::body::Incoming;
+
+use self::lines::Lines;
+use crate::activity::Activity;
+use crate::auth::Sender;
+use crate::handler::{Gateway, Submission, accept, identify};
+use crate::refusal::Refusal;
+use crate::request::route::Route;
+use crate::request::{encoding::Encoding, id::RequestId, trace};
+use crate::respond::{self, Accepted};
+use crate::service::note;
+
+/// Most lines of a batch. As many again are answered 413, and no more.
+pub(crate) const MAX_LINES: usize = 5000;
+/// Most bytes of a batch, unpacked.
+pub(crate) const MAX_BYTES: usize = 8 << 20;
+/// Lines in hand at a time: what two messages carry, so that one is filled while the other is on its way.
+const WINDOW: usize = 2 * proto::envelope::MAX_DELIVERIES;
+
+/// A line's answer for each line.
+pub(crate) struct Answers {
+    pub(crate) lines: BytesMut,
+    /// False where not all of the body was read.
+    pub(crate) whole: bool,
+}
+
+/// Takes a batch.
+pub(crate) async fn deliver(
+    gateway: &Gateway,
+    activity: &Activity,
+    route: &Route<'_>,
+    head: &Parts,
+    id: &RequestId,
+    body: &mut Incoming,
+) -> Result<Answers, Refusal> {
+    let _place = gateway.batches.enter()?;
+    let sender = identify(gateway, activity, route, &head.headers)?.may_send()?;
+    media_type(&head.headers)?;
+    let encoding = Encoding::read(&head.headers)?;
+    let mut lines = Lines::new(body, encoding, gateway.limits);
+    let mut window = FuturesOrdered::new();
+    let (mut answers, mut count, mut more) = (BytesMut::new(), 0, true);
+    while more || !window.is_empty() {
+        tokio::select! {
+            biased;
+            line = lines.next(), if more && window.len() < WINDOW => match line {
+                Some(line) => {
+                    count += 1;
+                    more = count < 2 * MAX_LINES;
+                    let line = if count > MAX_LINES { Err(Refusal::PayloadTooLarge) } else { line };
+                    window.push_back(one(gateway, &sender, head, id, line));
+                }
+                None => more = false,
+            },
+            Some(result) = window.next() => respond::line(&result, &mut answers),
+        }
+    }
+    gateway.metrics.batch_lines.observe(count as f64);
+    Ok(Answers { lines: answers, whole: count <= MAX_LINES && lines.ended() })
+}
+
+/// One line: a delivery like any other.
+async fn one(
+    gateway: &Gateway,
+    sender: &Sender,
+    head: &Parts,
+    id: &RequestId,
+    line: Result<bytes::Bytes, Refusal>,
+) -> Result<Accepted, Refusal> {
+    let began = Instant::now();
+    let result = async {
+        let line = line?;
+        let place = gateway.admission.enter()?;
+        let line = line::read(&line, gateway.limits.bytes)?;
+        let traceparent = trace::parent(&head.headers);
+        let (key, selector, body) = (line.key, line.selector, line.payload);
+        accept(gateway, sender, Submission { place, key, selector, body, id, traceparent, wait: None }).await
+    }
+    .await;
+    note(gateway, head, id, &result, began);
+    result
+}
+
+/// Only NDJSON, by its one name; what follows a semicolon means nothing to it.
+fn media_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let named = types.next().and_then(|value| value.to_str().ok()?.split(';').next());
+    let right = named.is_some_and(|named| named.trim().eq_ignore_ascii_case(MEDIA_TYPE));
+    if right && types.next().is_none() { Ok(()) } else { Err(Refusal::UnsupportedMediaType) }
+}
+
+/// Of a batch and of its answer.
+pub(crate) const MEDIA_TYPE: &str = "application/x-ndjson";

@@ -1,0 +1,100 @@
+//! From a request to its answer: which of the things that are done here it is for, and that each is counted and named.
+
+use std::time::{Duration, Instant};
+
+use http::Request;
+use http::request::Parts;
+use hyper::body::Incoming;
+
+use crate::activity::Activity;
+use crate::batch;
+use crate::handler::{Gateway, deliver, identify};
+use crate::refusal::Refusal;
+use crate::request::route::{Resource, Route};
+use crate::request::{body, id::RequestId, trace};
+use crate::respond::{self, Accepted, Response};
+use crate::status::{self, Status};
+
+/// Answers one request. Never fails: a refusal is an answer too.
+pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Request<Incoming>) -> Response {
+    let (head, mut body) = request.into_parts();
+    let id = RequestId::of(&head.headers);
+    let response = match answer(gateway, activity, &head, &id, &mut body).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            if let Refusal::Internal(detail) = refusal {
+                tracing::error!(request_id = id.as_str(), detail, "a request was answered 500");
+            }
+            let drained = body::drain(&gateway.draining, &head.headers, &mut body).await;
+            respond::refused(&refusal, &head, drained)
+        }
+    };
+    respond::named(id, response)
+}
+
+/// Whether this request or one before it on its connection had a right secret, before anything else is done with it. One
+/// that had not is refused as if there were no place among the deliveries in flight, in the order of the checks.
+pub(crate) fn recognise(gateway: &Gateway, activity: &Activity, request: &Request<Incoming>) -> Result<(), Refusal> {
+    if activity.authenticated() {
+        return Ok(());
+    }
+    let route = Route::read(request.method(), request.uri().path())?;
+    // What is wrong with it is told in its turn.
+    _ = identify(gateway, activity, &route, request.headers());
+    if activity.authenticated() { Ok(()) } else { Err(Refusal::Overloaded) }
+}
+
+/// Refuses a request that nothing more is done with.
+pub(crate) fn turn_away(gateway: &Gateway, request: Request<Incoming>, refusal: &Refusal) -> Response {
+    gateway.metrics.count(refusal.told().code, Duration::ZERO);
+    let head = request.into_parts().0;
+    respond::named(RequestId::of(&head.headers), respond::refused(refusal, &head, false))
+}
+
+async fn answer(
+    gateway: &Gateway,
+    activity: &Activity,
+    head: &Parts,
+    id: &RequestId,
+    body: &mut Incoming,
+) -> Result<Response, Refusal> {
+    let began = Instant::now();
+    let unknown = |refusal: &Refusal| gateway.metrics.count(refusal.told().code, began.elapsed());
+    let route = Route::read(&head.method, head.uri.path()).inspect_err(unknown)?;
+    match route.resource {
+        Resource::Deliveries => {
+            let result = deliver(gateway, activity, &route, head, id, body).await;
+            note(gateway, head, id, &result, began);
+            Ok(respond::accepted(head.uri.path(), &result?))
+        }
+        Resource::Batch => {
+            let result = batch::deliver(gateway, activity, &route, head, id, body).await;
+            gateway.metrics.count_batch(result.as_ref().map_or_else(|refusal| refusal.told().code, |_| "answered"));
+            Ok(respond::batch(result?, head))
+        }
+        Resource::Runs | Resource::Run(_) => {
+            let result = status::tell(gateway, activity, &route, head).await;
+            gateway.metrics.count_status(result.as_ref().map_or_else(|refusal| refusal.told().code, Status::outcome));
+            Ok(respond::run_status(&result?, head))
+        }
+    }
+}
+
+/// What became of a delivery, for those who look after it.
+pub(crate) fn note(
+    gateway: &Gateway,
+    head: &Parts,
+    id: &RequestId,
+    result: &Result<Accepted, Refusal>,
+    began: Instant,
+) {
+    let outcome = respond::outcome(result);
+    gateway.metrics.count(outcome, began.elapsed());
+    tracing::debug!(
+        request_id = id.as_str(),
+        traceparent = trace::parent(&head.headers),
+        run = result.as_ref().ok().map(|accepted| tracing::field::display(accepted.run())),
+        outcome,
+        "a delivery is answered"
+    );
+}
