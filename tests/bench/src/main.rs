@@ -35,7 +35,7 @@ use tokio::task::block_in_place;
 
 use crate::bench::{Bench, Settings, Sizes};
 use crate::progress::Progress;
-use crate::sections::{burst, drain, growth, memory, retries, scale, side_by_side};
+use crate::sections::{batch, burst, drain, growth, memory, retries, scale, side_by_side};
 use crate::stage::Stage;
 
 #[global_allocator]
@@ -159,9 +159,10 @@ async fn measure(bench: &mut Bench, file: &Path) -> Result<()> {
         let of = format!("round {} of {}", round + 1, bench.settings.rounds);
         bench.progress.part(&format!("{of}: side by side"));
         side_by_side::round(bench, round).await?;
-        bench.progress.part(&format!("{of}: drain, retries, burst, scale"));
+        bench.progress.part(&format!("{of}: drain, retries, batch, burst, scale"));
         drain::round(bench).await?;
         retries::round(bench).await?;
+        batch::round(bench).await?;
         burst::round(bench, round).await?;
         scale::round(bench, round).await?;
         report::write(bench, file).await?;

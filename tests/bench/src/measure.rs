@@ -74,6 +74,8 @@ pub(crate) struct Measured {
     readings: [Reading; 2],
     processes: Vec<Process>,
     runs: bool,
+    /// Deliveries in each request.
+    lines: u64,
 }
 
 /// Puts the load on, reads the accounts as it begins to count and as it ends, and makes a sample of it.
@@ -109,7 +111,7 @@ pub(crate) fn put_on(stage: &Stage, load: &Load, requests: &mut Requests) -> Res
     let done = done?;
     let readings = readings.map_err(|_| anyhow!("reading the accounts"))??;
     let readings = <[_; 2]>::try_from(readings).map_err(|_| anyhow!("a load begins and ends once"))?;
-    Ok(Measured { load: done, readings, processes, runs: load.runs })
+    Ok(Measured { load: done, readings, processes, runs: load.runs, lines: requests.lines() })
 }
 
 impl Measured {
@@ -117,7 +119,7 @@ impl Measured {
     pub(crate) fn sample(self) -> Result<Sample> {
         let [before, after] = self.readings;
         let (time, used) = (after.at - before.at, accounts::between(&before.cpu, &after.cpu));
-        let mut cpu_us = accounts::each(&used, self.load.answers as f64);
+        let mut cpu_us = accounts::each(&used, (self.load.answers * self.lines) as f64);
         let runs = (after.created - before.created) as f64;
         if runs > 0.0 {
             // Theirs is the cost of what they did. Were they behind, a share of the answers would flatter them.
@@ -125,7 +127,7 @@ impl Measured {
             cpu_us.extend(of_runs.into_iter().filter(|(name, _)| ["worker", "postgres"].contains(&name.as_str())));
         }
         Ok(Sample {
-            per_second: self.load.rate(),
+            per_second: self.load.rate() * self.lines as f64,
             runs_per_second: self.runs.then(|| runs / time.as_secs_f64()),
             latency_ms: milliseconds(&self.load.latency),
             cpu_us,

@@ -32,7 +32,7 @@ pub(crate) struct Ratio {
 pub(crate) const ALL: [&str; 5] = ["gateway", "worker", "redis", "nats", "postgres"];
 
 /// Their names are the report's, and stay.
-pub(crate) static RATIOS: [Ratio; 15] = [
+pub(crate) static RATIOS: [Ratio; 16] = [
     Ratio {
         name: "gateway_cpu_over_floor",
         goal: Some(Goal::AtMost(1.8)),
@@ -95,6 +95,11 @@ pub(crate) static RATIOS: [Ratio; 15] = [
         name: "replay_cpu_over_new",
         goal: Some(Goal::AtMost(0.5)),
         figure: |book| book.ratio("retries.replay", "retries.new", costs),
+    },
+    Ratio {
+        name: "batch_over_alone",
+        goal: Some(Goal::AtLeast(2.0)),
+        figure: |book| book.ratio("batch.lines", "batch.alone", rates),
     },
     Ratio {
         name: "growth_claims",

@@ -33,7 +33,7 @@ fn every_ratio_is_found_and_every_plot_drawn() {
     let out = std::env::temp_dir().join(format!("runlatch-bench-{}", std::process::id()));
     let folder = out.to_str().expect("text");
     let small = ["--rounds", "1", "--seconds", "0.4", "--divide", "200", "--out", folder];
-    let only = "closed.1,closed.64,closed.256,open,drain,copy,retries,burst,growth,memory";
+    let only = "closed.1,closed.64,closed.256,open,drain,copy,retries,batch,burst,growth,memory";
     let (done, said) = bench(&[&small[..], &["--only", only]].concat());
     assert!(done, "{said}");
     let report = std::fs::read_to_string(out.join("report.json")).expect("a report");

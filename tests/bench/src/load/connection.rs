@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail, ensure};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-/// Room for an answer, head included.
+/// Room for an answer to a delivery, head included.
 const ANSWER: usize = 4096;
+/// Room for the answer to a line of a batch.
+const LINE: usize = 512;
 /// Header lines of an answer.
 const HEADERS: usize = 16;
 
@@ -18,7 +20,7 @@ pub(super) struct Connection {
     /// The request, and how much of it is still to be written.
     pub(super) out: Vec<u8>,
     left: usize,
-    input: Box<[u8; ANSWER]>,
+    input: Box<[u8]>,
     filled: usize,
     /// When the request in flight was to be sent.
     pub(super) since: Option<Instant>,
@@ -26,13 +28,20 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects and waits for it.
-    pub(super) fn open(server: SocketAddr, registry: &Registry, token: Token) -> Result<Self> {
+    pub(super) fn open(server: SocketAddr, registry: &Registry, token: Token, lines: u64) -> Result<Self> {
         let stream = std::net::TcpStream::connect(server).with_context(|| format!("connecting to {server}"))?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { stream, out: Vec::new(), left: 0, input: Box::new([0; ANSWER]), filled: 0, since: None })
+        Ok(Self {
+            stream,
+            out: Vec::new(),
+            left: 0,
+            input: vec![0; ANSWER + lines as usize * LINE].into(),
+            filled: 0,
+            since: None,
+        })
     }
 
     /// Sends what is in `out`.
@@ -76,7 +85,7 @@ impl Connection {
     fn is_complete(&self, expect: u16) -> Result<bool> {
         let input = &self.input[..self.filled];
         let Some(Answer { status, length }) = Answer::read(input)? else { return Ok(false) };
-        ensure!(length <= ANSWER, "an answer of {length} bytes");
+        ensure!(length <= self.input.len(), "an answer of {length} bytes");
         if status != expect {
             bail!("not answered {expect}: {}", String::from_utf8_lossy(input));
         }

@@ -25,7 +25,9 @@ pub(crate) fn drive(plan: &Plan<'_>, requests: &mut Requests, mut edge: impl FnM
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(1024);
     let mut connections = (0..plan.connections)
-        .map(|index| Connection::open(plan.servers[index % plan.servers.len()], poll.registry(), Token(index)))
+        .map(|index| {
+            Connection::open(plan.servers[index % plan.servers.len()], poll.registry(), Token(index), requests.lines())
+        })
         .collect::<Result<Vec<_>>>()?;
     let timer = Timer::new(poll.registry(), TIMER)?;
 

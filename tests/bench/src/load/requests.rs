@@ -16,8 +16,8 @@ pub(crate) struct Requests {
     template: Vec<u8>,
     path: usize,
     secret: usize,
-    key: usize,
-    event: usize,
+    /// Where the numbers of each delivery stand: in its key, and in its body.
+    numbers: Vec<[usize; 2]>,
     playbooks: Secrets,
     next: u64,
     first: u64,
@@ -47,6 +47,47 @@ impl Requests {
     fn with(playbooks: Secrets, key: &str, first: u64, bytes: usize, kind: &str) -> Result<Self> {
         let path = &playbooks[0].0;
         let zeros = "0".repeat(DIGITS);
+        let body = Self::body(bytes, kind)?;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+             {key}: evt_{zeros}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let numbers = [after(&head, "Idempotency-Key: evt_"), head.len() + body.find(&zeros).unwrap_or_default()];
+        Ok(Self::of(playbooks, first, &head, &body, vec![numbers]))
+    }
+
+    /// Deliveries as [`Requests::new`] has them, so many in each request.
+    pub(crate) fn batches(playbooks: Secrets, first: u64, bytes: usize, lines: usize) -> Result<Self> {
+        let (path, secret) = &playbooks[0];
+        let zeros = "0".repeat(DIGITS);
+        let line = format!("{{\"idempotencyKey\":\"evt_{zeros}\",\"payload\":{}}}\n", Self::body(bytes, "batch")?);
+        let head = format!(
+            "POST {path}/batch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-ndjson\r\n\
+             X-Webhook-Secret: {secret}\r\nContent-Length: {}\r\n\r\n",
+            line.len() * lines
+        );
+        let (key, event) = (after(&line, "evt_"), after(&line, "\"id\":\""));
+        let numbers = (0..lines).map(|index| [key, event].map(|at| head.len() + index * line.len() + at)).collect();
+        Ok(Self::of(playbooks, first, &head, &line.repeat(lines), numbers))
+    }
+
+    fn of(playbooks: Secrets, first: u64, head: &str, body: &str, numbers: Vec<[usize; 2]>) -> Self {
+        Self {
+            path: after(head, "POST "),
+            secret: after(head, "X-Webhook-Secret: "),
+            numbers,
+            template: [head, body].concat().into_bytes(),
+            playbooks,
+            next: first,
+            first,
+            count: u64::MAX,
+        }
+    }
+
+    /// A body of so many bytes, numbered with zeros.
+    fn body(bytes: usize, kind: &str) -> Result<String> {
+        let zeros = "0".repeat(DIGITS);
         let begin = format!(
             r#"{{"event":"order.created","id":"{zeros}","kind":"{kind}","created":"2026-11-25T12:00:00Z","customer":{{"name":"Ada Lovelace","email":"ada@example.com","tags":["new","priority"]}},"total":{{"amount":129.5,"currency":"EUR"}},"note":""#
         );
@@ -54,24 +95,12 @@ impl Requests {
         // Nothing that compresses well: Postgres would keep a large one in little room. The same every time.
         let mut random = fastrand::Rng::with_seed(7);
         let filler: String = (0..bytes - begin.len() - 2).map(|_| random.alphanumeric()).collect();
-        let body = format!("{begin}{filler}\"}}");
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
-             {key}: evt_{zeros}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        let find = |part: &str| head.find(part).map(|at| at + part.len()).unwrap_or_default();
-        Ok(Self {
-            path: find("POST "),
-            secret: find("X-Webhook-Secret: "),
-            key: find("Idempotency-Key: evt_"),
-            event: head.len() + body.find(&zeros).unwrap_or_default(),
-            template: [head, body].concat().into_bytes(),
-            playbooks,
-            next: first,
-            first,
-            count: u64::MAX,
-        })
+        Ok(format!("{begin}{filler}\"}}"))
+    }
+
+    /// How many there are in a request.
+    pub(crate) fn lines(&self) -> u64 {
+        self.numbers.len() as u64
     }
 
     /// Those from `first` on, and again from there after `count` of them.
@@ -88,15 +117,13 @@ impl Requests {
     /// Writes the next one over `out`.
     pub(crate) fn write(&mut self, out: &mut Vec<u8>) {
         let number = self.next;
-        self.next = if number + 1 - self.first == self.count { self.first } else { number + 1 };
         out.clear();
         out.extend_from_slice(&self.template);
-        let mut digits = [0; DIGITS];
-        for (index, digit) in digits.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(number >> (4 * (DIGITS - 1 - index))) as usize & 15];
+        for places in &self.numbers {
+            let digits = digits(self.next);
+            places.iter().for_each(|at| out[*at..][..DIGITS].copy_from_slice(&digits));
+            self.next = if self.next + 1 - self.first == self.count { self.first } else { self.next + 1 };
         }
-        out[self.key..][..DIGITS].copy_from_slice(&digits);
-        out[self.event..][..DIGITS].copy_from_slice(&digits);
         // Spread, or neighbours in time would be neighbours in the catalog. The product's high half: its low digits would
         // repeat within as many numbers as a power of two has in common with the playbooks.
         let spread = u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)) * self.playbooks.len() as u128;
@@ -104,6 +131,19 @@ impl Requests {
         out[self.path..][..path.len()].copy_from_slice(path.as_bytes());
         out[self.secret..][..secret.len()].copy_from_slice(secret.as_bytes());
     }
+}
+
+/// Where what comes after this begins; 0 where it is not there.
+fn after(text: &str, part: &str) -> usize {
+    text.find(part).map(|at| at + part.len()).unwrap_or_default()
+}
+
+fn digits(number: u64) -> [u8; DIGITS] {
+    let mut digits = [0; DIGITS];
+    for (index, digit) in digits.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (4 * (DIGITS - 1 - index))) as usize & 15];
+    }
+    digits
 }
 
 /// The same with the secret's last character changed: nobody's.
@@ -150,6 +190,29 @@ mod tests {
             paths.insert(playbook.to_owned());
         }
         assert_eq!(paths.len(), 10);
+        Ok(())
+    }
+
+    #[test]
+    fn a_batch_is_as_many_deliveries() -> Result<()> {
+        let mut requests = Requests::batches(playbooks(), 0xABC, 450, 3)?;
+        let mut out = Vec::new();
+        for first in [0xABC, 0xABF_u32] {
+            let text = next(&mut requests, &mut out);
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            assert!(
+                head.ends_with(&format!("Content-Length: {}", body.len())) && head.contains("/batch HTTP/1.1"),
+                "{head}"
+            );
+            for (number, line) in (first..).zip(body.lines()) {
+                let line: serde_json::Value = serde_json::from_str(line)?;
+                assert_eq!(line["idempotencyKey"], format!("evt_{number:016x}"));
+                assert_eq!(line["payload"]["id"], format!("{number:016x}"));
+                assert_eq!(line["payload"].to_string().len(), 450);
+            }
+            assert_eq!(body.lines().count(), 3);
+        }
+        assert_eq!(requests.next(), 0xAC2);
         Ok(())
     }
 

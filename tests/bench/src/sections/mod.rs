@@ -1,5 +1,6 @@
 //! The measurements, a file for each kind.
 
+pub(crate) mod batch;
 pub(crate) mod burst;
 pub(crate) mod drain;
 pub(crate) mod growth;
@@ -9,7 +10,7 @@ pub(crate) mod scale;
 pub(crate) mod side_by_side;
 
 /// Their names, in the order in which they are shown.
-pub(crate) const NAMES: [&str; 6] = ["side-by-side", "burst", "retries", "scale", "growth", "memory"];
+pub(crate) const NAMES: [&str; 7] = ["side-by-side", "burst", "retries", "batch", "scale", "growth", "memory"];
 
 /// The section that a measurement is of: the first word of its name, but for those that stand side by side and begin with
 /// their system's.
