@@ -11,7 +11,7 @@
 mod line;
 mod lines;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use futures_util::StreamExt;
@@ -19,9 +19,11 @@ use futures_util::stream::FuturesOrdered;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use hyper::body::Incoming;
+use tokio::time::sleep;
 
 use self::lines::Lines;
 use crate::activity::Activity;
+use crate::admission::Place;
 use crate::auth::Sender;
 use crate::handler::{Gateway, Submission, accept, identify};
 use crate::refusal::Refusal;
@@ -34,6 +36,8 @@ use crate::service::note;
 pub(crate) const MAX_LINES: usize = 5000;
 /// Most bytes of a batch, unpacked.
 pub(crate) const MAX_BYTES: usize = 8 << 20;
+/// Pause of a batch that has none in hand, and no place for one.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Lines in hand at a time: what two messages carry, so that one is filled while the other is on its way.
 const WINDOW: usize = 2 * proto::envelope::MAX_DELIVERIES;
 
@@ -60,19 +64,24 @@ pub(crate) async fn deliver(
     let mut lines = Lines::new(body, encoding, gateway.limits);
     let mut window = FuturesOrdered::new();
     let (mut answers, mut count, mut more) = (BytesMut::new(), 0, true);
+    let mut place = None;
     while more || !window.is_empty() {
+        // Before the line is read: what cannot be taken yet is left where it is.
+        place = place.or_else(|| gateway.lines.enter().ok());
         tokio::select! {
             biased;
-            line = lines.next(), if more && window.len() < WINDOW => match line {
-                Some(line) => {
+            line = lines.next(), if more && place.is_some() && window.len() < WINDOW => match (line, place.take()) {
+                (Some(line), Some(place)) => {
                     count += 1;
                     more = count < 2 * MAX_LINES;
                     let line = if count > MAX_LINES { Err(Refusal::PayloadTooLarge) } else { line };
-                    window.push_back(one(gateway, &sender, head, id, line));
+                    window.push_back(one(gateway, &sender, head, id, line, place));
                 }
-                None => more = false,
+                _ => more = false,
             },
             Some(result) = window.next() => respond::line(&result, &mut answers),
+            // All places are others', who have answers to wait for.
+            () = sleep(PAUSE), if place.is_none() && window.is_empty() => {}
         }
     }
     gateway.metrics.batch_lines.observe(count as f64);
@@ -86,11 +95,11 @@ async fn one(
     head: &Parts,
     id: &RequestId,
     line: Result<bytes::Bytes, Refusal>,
+    place: Place,
 ) -> Result<Accepted, Refusal> {
     let began = Instant::now();
     let result = async {
         let line = line?;
-        let place = gateway.admission.enter()?;
         let line = line::read(&line, gateway.limits.bytes)?;
         let traceparent = trace::parent(&head.headers);
         let (key, selector, body) = (line.key, line.selector, line.payload);

@@ -65,8 +65,8 @@ pub struct Config {
     #[arg(long, env = "RUNLATCH_MAX_CONNECTIONS", default_value_t = 8192,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
-    /// Most deliveries in flight; further ones are answered 503 at once. Bounds memory, together with the body limit; and as
-    /// many refused bodies are drained at a time, and requests of strangers open over HTTP/2.
+    /// Most deliveries in flight; further ones are answered 503 at once. Bounds memory, together with the body limit. As many
+    /// lines of batches may be in flight besides, which wait for their turn; and as many refused bodies are drained at a time, and requests of strangers open over HTTP/2.
     #[arg(long, env = "RUNLATCH_MAX_IN_FLIGHT", default_value_t = 2048,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_in_flight: u32,

@@ -42,6 +42,8 @@ pub struct Gateway {
     pub(crate) runs: Runs,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) batches: Admission,
+    /// Places of lines, which are none of the deliveries' that come alone.
+    pub(crate) lines: Admission,
     /// Retries without a target, as far as the log knows.
     pub(crate) unhelped: ops::News,
     /// Playbooks whose schema in shadow was not met, likewise.

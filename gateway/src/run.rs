@@ -119,6 +119,7 @@ pub async fn run(
         runs: Runs::new(database, config.status_connections.into(), config.status_timeout),
         waiters: Arc::clone(&waiters),
         batches: Admission::new(config.max_batches as usize),
+        lines: Admission::new(config.max_in_flight as usize),
         unhelped: ops::News::default(),
         off_schema: ops::News::default(),
         metrics,

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use flate2::{Compression, write::GzEncoder};
+use futures_util::future::join_all;
 use futures_util::stream;
 use harness::{Answer, Delivery, Playbook, World, eventually};
 use local::Extra;
@@ -241,6 +242,29 @@ async fn a_slow_batch() {
     assert_eq!(codes(&answers(&answer)), [202, 202, 408]);
     assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(codes(&answers(&world.send(batch(&deploy, &[line("k"), line("first")])).await)), [202, 200]);
+    world.end().await;
+}
+
+/// Batches share their places, and wait for them; they take none from deliveries that come alone.
+#[tokio::test]
+async fn many_batches_and_few_places() {
+    let world = World::with(|builder| builder.gateway(Extra::new().env("RUNLATCH_MAX_IN_FLIGHT", "8"))).await;
+    let deploy = world.playbook("acme/deploy").await;
+    let batches = (0..8).map(|batch_number| {
+        let lines: Vec<_> = (0..200).map(|n| line(&format!("{batch_number}-{n}"))).collect();
+        world.send(batch(&deploy, &lines))
+    });
+    let alone = async {
+        for n in 0..50 {
+            world.send(deploy.delivery(&format!("alone-{n}"))).await.created();
+        }
+    };
+    let (told, ()) = tokio::join!(join_all(batches), alone);
+    for answer in told {
+        assert_eq!(codes(&answers(&answer)), [202; 200]);
+    }
+    world.settled().await;
+    assert_eq!(world.count("runs").await, 8 * 200 + 50);
     world.end().await;
 }
 
