@@ -4,9 +4,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 LOCAL := $(TARGET)/release/runlatch-local
 # What the tests run can be made to die at any step (ops/src/kill.rs). The same for every command, so that nothing is built twice.
 TESTED := --workspace --features kill-points
+# Not Cargo's: schemathesis, which reads the contract, and what the examples in Python and TypeScript need.
+TOOLS := $(TARGET)/tools
 
 .DEFAULT_GOAL := help
-.PHONY: help run up status down test model soak bench bench-peers lint fuzz timing
+.PHONY: help run up status down test tools model soak bench bench-peers lint fuzz timing
 # `make -j` must not run two of these at once, and Cargo schedules its own jobs.
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
@@ -28,7 +30,7 @@ status: ## Show its processes: name, pid, port, state
 down: ## Stop it
 	@if [ -x $(LOCAL) ]; then exec $(LOCAL) down; else echo 'nothing is up'; fi
 
-test: ## Install what is missing, then build and test everything
+test: tools ## Install what is missing, then build and test everything
 	cargo build $(TESTED) --bins
 	$(TARGET)/debug/runlatch-local install
 	@if cargo nextest --version >/dev/null 2>&1; then \
@@ -36,6 +38,16 @@ test: ## Install what is missing, then build and test everything
 	else \
 		set -ex; cargo test $(TESTED); \
 	fi
+
+tools: $(TOOLS)/installed ## Install what tests run that is not Rust's, in target/tools; wants python3 with venv, node and npm
+
+$(TOOLS)/installed: tests/tools/requirements.txt tests/tools/package.json
+	@for tool in python3 node npm; do command -v $$tool >/dev/null || { echo "$$tool is missing: apt-get install python3-venv nodejs npm"; exit 1; }; done
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check -r tests/tools/requirements.txt
+	cp tests/tools/package.json $(TOOLS)/
+	npm install --prefix $(TOOLS) --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
 
 model: ## Look at every state of the protocol, within wider bounds than the tests do [REQUESTS=n LOSSES=n]
 	cargo run --release --quiet -p runlatch-model --example check -- --requests '$(or $(REQUESTS),3)' --losses '$(or $(LOSSES),2)'

@@ -9,6 +9,7 @@ use clap::Parser;
 use proto::secret::Pepper;
 
 use crate::claims::OnRedisOutage;
+use crate::cors::Origin;
 use crate::publish::Grouping;
 use crate::request::body;
 use crate::run::LAST_MARKS;
@@ -71,6 +72,12 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_in_flight: u32,
 
+    /// Whether /api/openapi.json tells the contract, to anybody.
+    #[arg(long, env = "RUNLATCH_OPENAPI", default_value_t = true, action = clap::ArgAction::Set)]
+    pub openapi: bool,
+    /// Origins whose pages a browser may let send here and read the answers, separated by commas. Unset: none (no CORS).
+    #[arg(long, env = "RUNLATCH_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<Origin>,
     /// Most batches at a time, each of up to 8 MiB; further ones are answered 503 at once.
     #[arg(long, env = "RUNLATCH_MAX_BATCHES", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub max_batches: u32,

@@ -17,6 +17,7 @@ use crate::admission::{Admission, Place};
 use crate::auth::{Caller, Sender, Target, authenticate};
 use crate::catalog::Catalog;
 use crate::claims::{Claims, OnRedisOutage, Verdict, judge};
+use crate::cors::Origin;
 use crate::input;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
@@ -42,6 +43,9 @@ pub struct Gateway {
     pub(crate) runs: Runs,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) batches: Admission,
+    pub(crate) origins: Vec<Origin>,
+    /// Whether the contract is told to machines.
+    pub(crate) openapi: bool,
     /// Places of lines, which are none of the deliveries' that come alone.
     pub(crate) lines: Admission,
     /// Retries without a target, as far as the log knows.

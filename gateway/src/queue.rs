@@ -57,11 +57,10 @@ struct Settled {
 }
 
 impl Settled {
-    /// After a look at `now`, by which the stream had its first and last message under these sequences.
-    fn seen(self, now: Instant, first: u64, last: u64) -> Self {
+    /// After a look at `now`, by which the stream had so many messages, the first and the last under these sequences.
+    fn seen(self, now: Instant, messages: u64, first: u64, last: u64) -> Self {
         match self.next {
-            // Empty: its first sequence is the next one that will be given.
-            _ if first > last => Self { until: Some(now), next: None },
+            _ if messages == 0 => Self { until: Some(now), next: None },
             Some((then, sequence)) if first > sequence => Self { until: Some(then), next: Some((now, last)) },
             Some(_) => self,
             None => Self { next: Some((now, last)), ..self },
@@ -262,7 +261,7 @@ impl Queue {
                 let (bytes, messages) = (info.state.bytes, info.state.messages);
                 // Another stream's sequences say nothing of this one's.
                 let settled = if epoch == before.epoch { before.settled } else { Settled::default() };
-                let settled = settled.seen(now, info.state.first_sequence, info.state.last_sequence);
+                let settled = settled.seen(now, messages, info.state.first_sequence, info.state.last_sequence);
                 Seen { present: true, epoch, connection, bytes, messages, settled, at, silent: false }
             }
             Ok(Err(error)) if is_missing(&error) => {
@@ -343,17 +342,19 @@ mod tests {
         let begin = Instant::now();
         let at = |second| begin + Duration::from_secs(second);
         let mut settled = Settled::default();
-        for (second, first, last, until) in [
-            (0, 1, 5, None),
-            (1, 3, 9, None),
+        for (second, messages, first, last, until) in [
+            (0, 5, 1, 5, None),
+            (1, 5, 3, 9, None),
             // 1 to 5 have left: all that was there at 0.
-            (2, 6, 12, Some(0)),
-            (3, 12, 12, Some(0)),
-            (4, 13, 20, Some(2)),
-            (5, 21, 20, Some(5)),
-            (6, 21, 25, Some(5)),
+            (2, 7, 6, 12, Some(0)),
+            (3, 1, 12, 12, Some(0)),
+            (4, 8, 13, 20, Some(2)),
+            (5, 0, 21, 20, Some(5)),
+            (6, 5, 21, 25, Some(5)),
+            // As of a stream that was never written to.
+            (7, 0, 0, 0, Some(7)),
         ] {
-            settled = settled.seen(at(second), first, last);
+            settled = settled.seen(at(second), messages, first, last);
             assert_eq!(settled.until, until.map(at), "{second}");
         }
     }

@@ -13,6 +13,7 @@ use uuid::fmt::Hyphenated;
 
 use crate::batch;
 use crate::claims::Verdict;
+use crate::openapi;
 use crate::publish::Published;
 use crate::refusal::Refusal;
 use crate::request::id::{REQUEST_ID, RequestId};
@@ -243,6 +244,13 @@ pub(crate) fn batch(answers: batch::Answers, request: &Parts) -> Response {
 pub(crate) fn named(id: RequestId, mut response: Response) -> Response {
     response.headers_mut().insert(REQUEST_ID, id.into_header());
     response
+}
+
+/// The contract, for machines.
+pub(crate) fn openapi(request: &Parts) -> Response {
+    let mut response = Response::new(Full::from(openapi::DOCUMENT));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    to(request, response)
 }
 
 /// Where a run has got.

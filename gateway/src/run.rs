@@ -118,6 +118,8 @@ pub async fn run(
         publisher,
         runs: Runs::new(database, config.status_connections.into(), config.status_timeout),
         waiters: Arc::clone(&waiters),
+        origins: config.cors_origins.clone(),
+        openapi: config.openapi,
         batches: Admission::new(config.max_batches as usize),
         lines: Admission::new(config.max_in_flight as usize),
         unhelped: ops::News::default(),

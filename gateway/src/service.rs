@@ -8,7 +8,9 @@ use hyper::body::Incoming;
 
 use crate::activity::Activity;
 use crate::batch;
+use crate::cors;
 use crate::handler::{Gateway, deliver, identify};
+use crate::openapi;
 use crate::refusal::Refusal;
 use crate::request::route::{Resource, Route};
 use crate::request::{body, id::RequestId, trace};
@@ -19,7 +21,7 @@ use crate::status::{self, Status};
 pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Request<Incoming>) -> Response {
     let (head, mut body) = request.into_parts();
     let id = RequestId::of(&head.headers);
-    let response = match answer(gateway, activity, &head, &id, &mut body).await {
+    let mut response = match answer(gateway, activity, &head, &id, &mut body).await {
         Ok(response) => response,
         Err(refusal) => {
             if let Refusal::Internal(detail) = refusal {
@@ -29,6 +31,7 @@ pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Requ
             respond::refused(&refusal, &head, drained)
         }
     };
+    cors::open(&gateway.origins, &head.headers, &mut response);
     respond::named(id, response)
 }
 
@@ -37,6 +40,9 @@ pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Requ
 pub(crate) fn recognise(gateway: &Gateway, activity: &Activity, request: &Request<Incoming>) -> Result<(), Refusal> {
     if activity.authenticated() {
         return Ok(());
+    }
+    if request.uri().path() == openapi::PATH {
+        return Err(Refusal::Overloaded);
     }
     let route = Route::read(request.method(), request.uri().path())?;
     // What is wrong with it is told in its turn.
@@ -58,6 +64,13 @@ async fn answer(
     id: &RequestId,
     body: &mut Incoming,
 ) -> Result<Response, Refusal> {
+    if head.uri.path() == openapi::PATH {
+        openapi::read(&head.method, gateway.openapi)?;
+        return Ok(respond::openapi(head));
+    }
+    if let Some(response) = cors::preflight(&gateway.origins, head) {
+        return Ok(response);
+    }
     let began = Instant::now();
     let unknown = |refusal: &Refusal| gateway.metrics.count(refusal.told().code, began.elapsed());
     let route = Route::read(&head.method, head.uri.path()).inspect_err(unknown)?;

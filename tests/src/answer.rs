@@ -5,6 +5,8 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::contract;
+
 /// A whole answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -14,7 +16,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Body as it came.
     pub text: String,
-    path: String,
+    pub(crate) path: String,
 }
 
 /// What a success says.
@@ -29,13 +31,16 @@ pub struct Success {
 }
 
 impl Answer {
-    pub(crate) async fn read(response: reqwest::Response) -> reqwest::Result<Self> {
-        Ok(Self {
+    /// Reads the whole answer to this method, and holds it to the contract.
+    pub(crate) async fn read(method: &str, response: reqwest::Response) -> reqwest::Result<Self> {
+        let answer = Self {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             path: response.url().path().to_owned(),
             text: response.text().await?,
-        })
+        };
+        contract::hold(method, &answer);
+        Ok(answer)
     }
 
     /// Value of a header that is there once.

@@ -135,6 +135,10 @@ impl Delivery {
         self
     }
 
+    pub(crate) fn method_name(&self) -> String {
+        self.method.to_string()
+    }
+
     pub(crate) fn request(self, client: &Client, urls: &[String]) -> RequestBuilder {
         let request = client.request(self.method, format!("{}{}", urls[self.gateway], self.path)).headers(self.headers);
         match self.body {

@@ -4,6 +4,7 @@
 mod answer;
 pub mod chaos;
 mod claims;
+pub mod contract;
 mod delivery;
 pub mod frames;
 mod leaks;

@@ -109,7 +109,8 @@ impl World {
 
     /// As [`World::try_send`], by another client.
     pub async fn try_send_by(&self, http: &Client, delivery: Delivery) -> reqwest::Result<Answer> {
-        Answer::read(delivery.request(http, &self.stack.urls()).send().await?).await
+        let method = delivery.method_name();
+        Answer::read(&method, delivery.request(http, &self.stack.urls()).send().await?).await
     }
 
     /// Text of an operators' endpoint, and its status.

@@ -39,6 +39,8 @@ async fn unknown(world: &World, question: impl Fn() -> harness::Delivery) -> Ans
 async fn queued_then_created() {
     let world = World::start().await;
     let (deploy, notify) = (world.playbook("acme/deploy").await, world.playbook("acme/notify").await);
+    // Before anything was ever sent.
+    unknown(&world, || deploy.run_of("order-1")).await.refused(404, "not_found");
     world.stack.stop("worker-1").await.expect("stops");
     let sent = || deploy.delivery("order-1").query("project=side");
     let accepted = world.send(sent()).await;

@@ -199,3 +199,40 @@ async fn connections_are_kept_and_answers_are_dated_and_measured() {
     }
     world.end().await;
 }
+
+/// Pages may send only where an operator has named their origin.
+#[tokio::test]
+async fn browsers() {
+    let named = Extra::new().env("RUNLATCH_CORS_ORIGINS", "https://console.example.com,http://localhost:3000");
+    let world = World::start().await;
+    world.stack.add_gateway(&named).await.expect("starts");
+    let deploy = world.playbook("acme/deploy").await;
+    let (allow, ours) = ("access-control-allow-origin", "https://console.example.com");
+    let preflight = |origin: &str| {
+        let ask = deploy.delivery("k").method("OPTIONS").body("").header("access-control-request-method", "POST");
+        ask.without("x-webhook-secret").without("x-idempotency-key").header("origin", origin)
+    };
+    // Off, unless it is turned on.
+    let answer = world.send(preflight(ours)).await;
+    assert_eq!((answer.status, answer.header(allow), answer.header("vary")), (405, None, None));
+    let answer = world.send(deploy.delivery("k0").header("origin", ours)).await;
+    assert_eq!((answer.status, answer.header(allow), answer.header("vary")), (202, None, None));
+
+    let answer = world.send(preflight(ours).gateway(1)).await;
+    assert_eq!((answer.status, answer.header(allow), answer.text.as_str()), (204, Some(ours), ""));
+    assert_eq!(answer.header("access-control-allow-methods"), Some("POST"));
+    let headers = answer.header("access-control-allow-headers").expect("headers");
+    assert!(headers.contains("x-webhook-secret") && headers.contains("x-idempotency-key"), "{headers}");
+    let answer = world.send(deploy.delivery("k").gateway(1).header("origin", "http://localhost:3000")).await;
+    assert_eq!((answer.status, answer.header(allow)), (202, Some("http://localhost:3000")));
+    assert!(answer.header("access-control-expose-headers").expect("headers").contains("location"));
+    // Refused or not, the page may read it.
+    let answer = world.send(deploy.delivery("k").gateway(1).secret("wrong").header("origin", ours)).await;
+    assert_eq!((answer.status, answer.header(allow)), (401, Some(ours)));
+    // Another's page, a method that is not served, a path that is not there.
+    let answer = world.send(preflight("https://other.example.com").gateway(1)).await;
+    assert_eq!((answer.status, answer.header(allow), answer.header("vary")), (405, None, Some("origin")));
+    assert_eq!(world.send(preflight(ours).gateway(1).header("access-control-request-method", "PUT")).await.status, 405);
+    assert_eq!(world.send(preflight(ours).gateway(1).path("/other")).await.status, 404);
+    world.end().await;
+}

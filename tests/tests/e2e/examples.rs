@@ -1,0 +1,185 @@
+//! The programs in `examples/`, as their readers run them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use harness::{Playbook, World, payload};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+/// One of the programs, ready to run.
+struct Example {
+    name: &'static str,
+    program: PathBuf,
+    arguments: Vec<PathBuf>,
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("examples")
+}
+
+/// What `make tools` has installed, beside the folders of this program.
+fn tools() -> PathBuf {
+    let own = std::env::current_exe().expect("this program");
+    let tools = own.ancestors().nth(3).expect("cargo's folder").join("tools");
+    assert!(tools.join("installed").exists(), "{} is not there; `make tools` makes it", tools.display());
+    tools
+}
+
+async fn run(command: &mut Command) -> Output {
+    let output = timeout(Duration::from_secs(120), command.kill_on_drop(true).output()).await.expect("an end");
+    output.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// All of them; in Go where there is a toolchain.
+async fn all(folder: &Path) -> Vec<Example> {
+    let (source, tools) = (examples(), tools());
+    let mut all = vec![
+        Example { name: "curl", program: "bash".into(), arguments: vec![source.join("curl/deliver.sh")] },
+        Example {
+            name: "python",
+            program: tools.join("bin/python"),
+            arguments: vec![source.join("python/deliver.py")],
+        },
+    ];
+    let compile = run(Command::new(tools.join("node_modules/.bin/tsc"))
+        .args([
+            "--strict",
+            "--target",
+            "es2022",
+            "--module",
+            "esnext",
+            "--moduleResolution",
+            "bundler",
+            "--types",
+            "node",
+        ])
+        .arg("--typeRoots")
+        .arg(tools.join("node_modules/@types"))
+        .arg("--outDir")
+        .arg(folder)
+        .arg(source.join("typescript/deliver.ts")))
+    .await;
+    assert!(compile.status.success(), "{}", said(&compile));
+    std::fs::write(folder.join("package.json"), r#"{"type":"module"}"#).expect("written");
+    all.push(Example { name: "typescript", program: "node".into(), arguments: vec![folder.join("deliver.js")] });
+    if Command::new("go").arg("version").output().await.is_ok_and(|output| output.status.success()) {
+        let program = folder.join("deliver");
+        let compile =
+            run(Command::new("go").args(["build", "-o"]).arg(&program).arg(source.join("go/deliver.go"))).await;
+        assert!(compile.status.success(), "{}", said(&compile));
+        all.push(Example { name: "go", program, arguments: vec![] });
+    }
+    all
+}
+
+impl Example {
+    /// Sends `body` under `key`.
+    async fn deliver(
+        &self,
+        url: &str,
+        playbook: &Playbook,
+        key: &str,
+        body: &str,
+        settings: &[(&str, &str)],
+    ) -> Output {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).arg(key).kill_on_drop(true);
+        command.env("RUNLATCH_URL", url).env("RUNLATCH_PATH", &playbook.path).env("RUNLATCH_SECRET", &playbook.secret);
+        command.envs(settings.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(body.as_bytes()).await.expect("it reads");
+        drop(stdin);
+        let output =
+            timeout(Duration::from_secs(60), child.wait_with_output()).await.expect("an end").expect("it runs");
+        assert!(!said(&output).contains(&playbook.secret), "{}: it tells the secret", self.name);
+        output
+    }
+}
+
+#[track_caller]
+fn accepted(name: &str, output: &Output) -> Value {
+    assert_eq!(output.status.code(), Some(0), "{name}: {}", said(output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.lines().count(), 1, "{name}: {text}");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Accepted, replayed, refused for good; and each body arrives byte for byte.
+#[tokio::test]
+async fn they_deliver() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let folder = world.stack.directory().join("examples");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for example in all(&folder).await {
+        let (name, key) = (example.name, format!("{}-1", example.name));
+        // As no library would write it.
+        let body = format!(r#"{{ "of":"é ☾",  "n":1.50,"inner":{} }}"#, payload(&key));
+        let deliver = async |key: &str, body: &str| example.deliver(&world.stack.url(), &deploy, key, body, &[]).await;
+        let first = accepted(name, &deliver(&key, &body).await);
+        assert_eq!(first["status"], "created", "{name}");
+        let again = accepted(name, &deliver(&key, &body).await);
+        assert_eq!((&again["status"], &again["runId"]), (&"replayed".into(), &first["runId"]), "{name}");
+        let conflict = deliver(&key, "{}").await;
+        assert_eq!(conflict.status.code(), Some(65), "{name}: {}", said(&conflict));
+        assert!(said(&conflict).contains("idempotency_conflict"), "{name}: {}", said(&conflict));
+        let bad = deliver("other", "[]").await;
+        assert_eq!(bad.status.code(), Some(65), "{name}: {}", said(&bad));
+        world.settled().await;
+        let stored = "SELECT payload::text FROM runs WHERE idempotency_key = $1";
+        let stored: String = world.database.query_one(stored, &[&key]).await.expect("the run").get(0);
+        assert_eq!(stored, body, "{name}");
+    }
+    world.end().await;
+}
+
+/// An outage is waited for, and one that lasts too long is told.
+#[tokio::test]
+async fn they_retry() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let folder = world.stack.directory().join("examples");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let nobody = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        format!("http://{}", listener.local_addr().expect("an address"))
+    };
+    let all = all(&folder).await;
+    for example in &all {
+        let few = [("RUNLATCH_ATTEMPTS", "2"), ("RUNLATCH_BACKOFF_SECONDS", "0.01")];
+        let output = example.deliver(&nobody, &deploy, "k", "{}", &few).await;
+        assert_eq!(output.status.code(), Some(75), "{}: {}", example.name, said(&output));
+        assert!(output.stdout.is_empty(), "{}: {}", example.name, said(&output));
+    }
+    world.stack.halt("nats").await.expect("halts");
+    let bodies: Vec<_> = all.iter().map(|example| (example, payload(example.name))).collect();
+    let url = world.stack.url();
+    let many = [("RUNLATCH_ATTEMPTS", "20"), ("RUNLATCH_BACKOFF_SECONDS", "0.1")];
+    let delivering = futures_util::future::join_all(
+        bodies.iter().map(|(example, body)| example.deliver(&url, &deploy, example.name, body, &many)),
+    );
+    let mend = async {
+        // Each is refused at least once meanwhile.
+        let refused = async || world.total("gateway-1", "runlatch_gateway_deliveries_total").await;
+        harness::eventually("they are refused", async || (refused().await >= 4.0).then_some(())).await;
+        sleep(Duration::from_millis(500)).await;
+        world.stack.start("nats").await.expect("starts");
+    };
+    let (outputs, ()) = tokio::join!(delivering, mend);
+    for (example, output) in all.iter().zip(&outputs) {
+        accepted(example.name, output);
+    }
+    world.settled().await;
+    assert_eq!(world.count("runs").await, all.len() as i64);
+    world.end().await;
+}
