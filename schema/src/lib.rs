@@ -2,7 +2,7 @@
 //! have to be. The operator's command line refuses what a gateway could not use, by the same rules.
 //!
 //! Whoever holds a secret chooses payloads, so no payload may cost much more than its length: what a schema says has
-//! [bounds](self::bounds), patterns are matched in linear time, and errors are looked for only as far as that is [cheap](self::cost).
+//! [`bounds`], patterns are matched in linear time, and errors are looked for only as far as that is [cheap](self::cost).
 //! Nothing is ever fetched.
 
 mod bounds;
