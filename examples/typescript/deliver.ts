@@ -1,6 +1,7 @@
 // Delivers one event to Runlatch: node deliver.js KEY [FILE]. The JSON comes from stdin where there is no FILE.
 // Needs Node 20 or later and no packages. How to run it, settings and exit codes are in ../README.md.
 
+import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { arrayBuffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -43,7 +44,7 @@ async function deliver(args: string[]): Promise<string> {
   });
 
   // One for all attempts, so that the logs tell them together.
-  const requestId = crypto.randomUUID();
+  const requestId = randomUUID();
   const headers = {
     "X-Webhook-Secret": secret,
     "X-Idempotency-Key": key,

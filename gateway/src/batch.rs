@@ -85,7 +85,7 @@ pub(crate) async fn deliver(
         }
     }
     gateway.metrics.batch_lines.observe(count as f64);
-    Ok(Answers { lines: answers, whole: count <= MAX_LINES && lines.ended() })
+    Ok(Answers { lines: answers, whole: count <= MAX_LINES && lines.whole() })
 }
 
 /// One line: a delivery like any other.

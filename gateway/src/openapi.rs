@@ -37,12 +37,12 @@ mod tests {
     /// Where each refusal may be the answer. A new one has to be thought of here, and then in the document.
     fn told_by(refusal: &Refusal) -> &'static [&'static str] {
         match refusal {
+            Refusal::Waited(refusal, _) => told_by(refusal),
             Refusal::NotFound => &[DELIVERY, BATCH, RUNS, RUN, DOCUMENT_ITSELF],
             // To a method that no operation has.
             Refusal::MethodNotAllowed(_) => &[],
-            Refusal::InvalidSecret | Refusal::Overloaded | Refusal::Unavailable(_) | Refusal::Internal(_) => {
-                &[DELIVERY, BATCH, RUNS, RUN]
-            }
+            Refusal::Overloaded => &[DELIVERY, BATCH, RUNS, RUN, DOCUMENT_ITSELF],
+            Refusal::InvalidSecret | Refusal::Unavailable(_) | Refusal::Internal(_) => &[DELIVERY, BATCH, RUNS, RUN],
             Refusal::PlaybookDisabled | Refusal::KillSwitchEngaged | Refusal::UnsupportedEncoding => &[DELIVERY, BATCH],
             Refusal::MissingIdempotencyKey | Refusal::InvalidIdempotencyKey => &[DELIVERY, RUNS],
             Refusal::UnsupportedMediaType => &[BATCH],

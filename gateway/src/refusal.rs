@@ -74,6 +74,9 @@ pub enum Refusal {
     /// The key names a run with another payload or target.
     #[error("the key names {0}, which has another payload or target")]
     Conflict(RunId),
+    /// Found out while its caller waited, which was for so many seconds at most.
+    #[error("{0}")]
+    Waited(Box<Self>, u8),
     /// Queue, catalog, Redis or Postgres cannot be relied on now, or there is no target for what may have been accepted. Why is said
     /// to operators where it is found out, once and not for each delivery.
     #[error("unavailable: {0}")]
@@ -100,6 +103,7 @@ impl Refusal {
     pub(crate) const fn told(&self) -> Told {
         use StatusCode as S;
         let (status, code, retry_after) = match self {
+            Self::Waited(refusal, _) => return refusal.told(),
             Self::NotFound => (S::NOT_FOUND, "not_found", None),
             Self::MethodNotAllowed(_) => (S::METHOD_NOT_ALLOWED, "method_not_allowed", None),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", Some(1)),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::Full;
 use hyper::body::Body;
 use proto::{RunId, Timestamp};
@@ -148,8 +148,7 @@ pub fn accepted(path: &str, accepted: &Accepted) -> Response {
         headers.insert("idempotent-replay", HeaderValue::from_static("true"));
     }
     if let Some(seconds) = accepted.waited {
-        let applied = HeaderValue::from_maybe_shared(Bytes::from(format!("wait={seconds}")));
-        headers.extend(applied.ok().map(|applied| (HeaderName::from_static("preference-applied"), applied)));
+        applied(headers, seconds);
     }
     if accepted.deferred {
         headers.insert("idempotency-check", HeaderValue::from_static("deferred"));
@@ -157,9 +156,20 @@ pub fn accepted(path: &str, accepted: &Accepted) -> Response {
     response
 }
 
+/// The preference of RFC 7240 that was granted.
+fn applied(headers: &mut HeaderMap, seconds: u8) {
+    let wait = HeaderValue::from_maybe_shared(Bytes::from(format!("wait={seconds}")));
+    headers.extend(wait.ok().map(|wait| (HeaderName::from_static("preference-applied"), wait)));
+}
+
 /// The contract's error body, in answer to `request`. `drained` is false where the rest of the body is still on its
 /// way, so that an HTTP/1 connection cannot carry another request.
 pub fn refused(refusal: &Refusal, request: &Parts, drained: bool) -> Response {
+    if let Refusal::Waited(refusal, seconds) = refusal {
+        let mut response = refused(refusal, request, drained);
+        applied(response.headers_mut(), *seconds);
+        return response;
+    }
     let told = refusal.told();
     let body = serde_json::to_vec(&failure(refusal)).expect("structs of strings always serialize");
     let mut response = json(told.status, body);

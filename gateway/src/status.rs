@@ -24,7 +24,7 @@ use crate::request::key;
 use crate::request::route::{Resource, Route};
 
 /// Milliseconds between looks at a claim whose mark may be on its way: a delivery is answered before it is marked.
-const PAUSES: [u64; 7] = [2, 4, 8, 16, 32, 64, 128];
+const PAUSES: [u64; 9] = [2, 4, 8, 16, 32, 64, 128, 256, 512];
 
 /// What is told of a run.
 #[derive(Serialize)]

@@ -60,9 +60,13 @@ impl Wait {
         let status = timeout_at(self.until, read).await.ok()?.ok()??;
         Some(match status.fate(fingerprint) {
             Fate::Created(_) => Ok(replay.clone().committed(self.seconds)),
-            Fate::Conflict => Err(Refusal::Conflict(run)),
-            Fate::Rejected(reason) => Err(refusal(reason, run)?),
+            Fate::Conflict => Err(self.refused(Refusal::Conflict(run))),
+            Fate::Rejected(reason) => Err(self.refused(refusal(reason, run)?)),
         })
+    }
+
+    fn refused(&self, refusal: Refusal) -> Refusal {
+        Refusal::Waited(Box::new(refusal), self.seconds)
     }
 
     /// The answer to a delivery that was published, as far as it has got in time.
@@ -86,7 +90,7 @@ impl Wait {
                 }
             }
             Ok(Some(Outcome::Buried(reason))) => match refusal(reason, accepted.run()) {
-                Some(refusal) => Err(refusal),
+                Some(refusal) => Err(self.refused(refusal)),
                 None => Ok(accepted.waited(self.seconds)),
             },
             Ok(None) => Ok(accepted),

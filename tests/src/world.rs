@@ -64,6 +64,7 @@ impl World {
     /// with other tests is not Redis being away.
     pub async fn with(shape: impl FnOnce(Builder) -> Builder) -> Self {
         let builder = shape(Stack::builder().durable(false)).gateway_default("RUNLATCH_REDIS_TIMEOUT", "10s");
+        let builder = builder.gateway_default("RUNLATCH_STATUS_TIMEOUT", "10s");
         let stack = builder.start().await.expect("the stack starts");
         stack.catalog(CATALOG).await.expect("the catalog is applied");
         let database = connect(&stack, Role::Operator).await;

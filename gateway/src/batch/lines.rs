@@ -19,8 +19,11 @@ pub(super) struct Lines<'a> {
     buffer: BytesMut,
     /// Where no end of a line is before.
     searched: usize,
-    /// Bytes that came, unpacked.
+    /// Bytes that came, unpacked, and as they came.
     bytes: usize,
+    packed: usize,
+    /// Those of them before the line that comes next.
+    before: usize,
     /// The line that comes is too long, and what of it has come is gone.
     skipping: bool,
     longest: usize,
@@ -49,6 +52,8 @@ impl<'a> Lines<'a> {
             buffer: BytesMut::new(),
             searched: 0,
             bytes: 0,
+            packed: 0,
+            before: 0,
             skipping: false,
             longest: limits.bytes + BESIDE,
             patience: limits.time,
@@ -57,9 +62,9 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Whether all of the body was read.
-    pub(super) fn ended(&self) -> bool {
-        matches!(self.state, State::Ended)
+    /// Whether all of the body was read, and no more than a batch may have.
+    pub(super) fn whole(&self) -> bool {
+        matches!(self.state, State::Ended) && self.bytes <= MAX_BYTES
     }
 
     /// The next line that is not blank, or why there is none: then it is refused alone, and where it was the last that is read,
@@ -90,6 +95,7 @@ impl<'a> Lines<'a> {
             self.searched = self.buffer.len();
             if self.buffer.len() > self.longest {
                 self.skipping = true;
+                self.before += self.buffer.len();
                 self.buffer.clear();
                 self.searched = 0;
             }
@@ -97,27 +103,38 @@ impl<'a> Lines<'a> {
         };
         let line = self.buffer.split_to(end + 1).freeze();
         self.searched = 0;
-        let skipped = std::mem::take(&mut self.skipping) || end > self.longest;
-        Some(if skipped { Err(Refusal::PayloadTooLarge) } else { Ok(line.slice(..end)) })
+        let judged = self.judged(line.slice(..end));
+        self.before += line.len();
+        Some(judged)
+    }
+
+    /// A line, unless it is too long, or does not end within what a batch may have.
+    fn judged(&mut self, line: Bytes) -> Result<Bytes, Refusal> {
+        let skipped = std::mem::take(&mut self.skipping);
+        let blank = !skipped && line.trim_ascii().is_empty();
+        let fits = !skipped && line.len() <= self.longest && self.before + line.len() <= MAX_BYTES;
+        if blank || fits { Ok(line) } else { Err(Refusal::PayloadTooLarge) }
     }
 
     /// What comes after the last end of a line is one too, where the body ends with it.
     fn rest(&mut self) -> Option<Result<Bytes, Refusal>> {
         let rest = self.buffer.split().freeze();
         self.searched = 0;
-        if std::mem::take(&mut self.skipping) {
-            return Some(Err(Refusal::PayloadTooLarge));
+        if rest.trim_ascii().is_empty() && !self.skipping {
+            return None;
         }
-        (!rest.trim_ascii().is_empty()).then_some(Ok(rest))
+        Some(self.judged(rest))
     }
 
     async fn read(&mut self) -> Result<(), Refusal> {
         let until = self.until.min(Instant::now() + self.patience);
-        let Some(piece) = timeout_at(until, body::data(self.body)).await.map_err(|_| Refusal::RequestTimeout)?? else {
-            self.state = State::Ended;
+        let piece = timeout_at(until, body::data(self.body)).await.map_err(|_| Refusal::RequestTimeout)??;
+        let Some(piece) = piece else {
             let rest = self.unpacker.take().map(Unpacker::end).transpose()?.unwrap_or_default();
+            self.state = State::Ended;
             return self.take(&rest);
         };
+        self.packed += piece.len();
         if self.unpacker.is_none() {
             return self.take(&piece);
         }
@@ -129,11 +146,10 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
+    /// Twice what a batch may have is read, so that each line past the limit is answered, and then no more.
     fn take(&mut self, piece: &[u8]) -> Result<(), Refusal> {
-        // What fits is a part of the batch; the line in which the limit lies is the first that is refused for it.
-        let fits = piece.len().min(MAX_BYTES - self.bytes);
-        self.bytes += fits;
-        self.buffer.extend_from_slice(&piece[..fits]);
-        if fits < piece.len() { Err(Refusal::PayloadTooLarge) } else { Ok(()) }
+        self.bytes += piece.len();
+        self.buffer.extend_from_slice(piece);
+        if self.bytes.max(self.packed) > 2 * MAX_BYTES { Err(Refusal::PayloadTooLarge) } else { Ok(()) }
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Those of the report that need no peer.
-const RATIOS: [&str; 13] = [
+const RATIOS: [&str; 14] = [
     "gateway_cpu_over_floor",
     "accept_over_insert_64",
     "accept_over_insert_256",
@@ -16,6 +16,7 @@ const RATIOS: [&str; 13] = [
     "p99_over_floor_open_5000",
     "p99_pipeline_over_floor_open_5000",
     "replay_cpu_over_new",
+    "batch_over_alone",
     "growth_claims",
     "growth_rows",
     "growth_playbooks",

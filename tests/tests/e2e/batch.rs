@@ -10,6 +10,7 @@ use harness::{Answer, Delivery, Playbook, World, eventually};
 use local::Extra;
 use reqwest::Body;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 fn batch(playbook: &Playbook, lines: &[String]) -> Delivery {
     batch_of(playbook, lines.join("\n").into_bytes())
@@ -202,7 +203,7 @@ async fn lines_past_a_limit() {
     world.settled().await;
     assert_eq!(world.count("runs").await, 5000);
 
-    // By bytes: the line that the limit lies in is refused for it, and those behind it are not read.
+    // By bytes: the line that the limit lies in is refused, and so is each behind it.
     let large: Vec<_> = (0..100)
         .map(|n| format!(r#"{{"idempotencyKey":"large-{n:03}","payload":{{"f":"{}"}}}}"#, "x".repeat(99_951)))
         .collect();
@@ -210,38 +211,87 @@ async fn lines_past_a_limit() {
     let fits = (8 << 20) / 100_001;
     let answer = world.send(batch(&deploy, &large)).await;
     assert_eq!(answer.header("connection"), Some("close"));
-    assert_eq!(codes(&answers(&answer)), [vec![202; fits], vec![413]].concat());
+    assert_eq!(codes(&answers(&answer)), [vec![202; fits], vec![413; 100 - fits]].concat());
     // The same in gzip, which is a thousandth of it.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(large.join("\n").as_bytes()).expect("into memory");
     let packed = encoder.finish().expect("into memory");
     assert!(packed.len() < 100_000);
     let packed = batch_of(&deploy, packed).header("content-encoding", "gzip");
-    assert_eq!(codes(&answers(&world.send(packed).await)), [vec![200; fits], vec![413]].concat());
+    assert_eq!(codes(&answers(&world.send(packed).await)), [vec![200; fits], vec![413; 100 - fits]].concat());
+    // But not without end: as many lines again, and as many bytes again.
+    let answer = world.send(batch(&deploy, &vec!["{}".to_owned(); 20_000])).await;
+    assert_eq!(codes(&answers(&answer)), [vec![400; 5000], vec![413; 5000]].concat());
+    assert_eq!(answer.header("connection"), Some("close"));
+    let answer = world.send(batch_of(&deploy, vec![b'x'; (16 << 20) + 100_000])).await;
+    assert_eq!((codes(&answers(&answer)), answer.header("connection")), (vec![413], Some("close")));
     let broken = batch_of(&deploy, b"no gzip at all".to_vec()).header("content-encoding", "gzip");
     assert_eq!(codes(&answers(&world.send(broken).await)), [400]);
     world.end().await;
 }
 
-/// Lines are taken as they come, and the last answers wait for nobody who sends no more.
+/// Lines are taken as they come, and who sends no more is not waited for.
 #[tokio::test]
 async fn a_slow_batch() {
-    let bounds = Extra::new().env("RUNLATCH_BODY_TIMEOUT", "2s").env("RUNLATCH_MAX_BATCHES", "1");
-    let world = World::with(|builder| builder.gateway(bounds)).await;
+    let world = World::with(|builder| builder.gateway(Extra::new().env("RUNLATCH_MAX_BATCHES", "1"))).await;
     let deploy = world.playbook("acme/deploy").await;
-    let pieces = [line("first") + "\n", line("second") + "\n" + &line("third")[..10]];
-    let never = stream::pending::<Result<String, std::io::Error>>();
-    let body = futures_util::StreamExt::chain(stream::iter(pieces.map(Ok)), never);
-    let slow = batch_of(&deploy, Vec::new()).streamed(Body::wrap_stream(body));
+    let (pieces, mut received) = mpsc::unbounded_channel::<Result<String, std::io::Error>>();
+    let body = Body::wrap_stream(stream::poll_fn(move |context| received.poll_recv(context)));
+    let send = |piece: String| pieces.send(Ok(piece)).expect("it is being sent");
+    send(line("first") + "\n" + &line("second")[..10]);
+    let slow = world.send(batch_of(&deploy, Vec::new()).streamed(body));
     let meanwhile = async {
-        // Before its body has ended, and with no end in sight.
+        // Before its body has ended.
         eventually("the first line is taken", async || world.claimed("first").await.then_some(())).await;
         world.send(batch(&deploy, &[line("k")])).await.refused(503, "overloaded");
+        send(line("second")[10..].to_owned());
+        drop(pieces);
     };
-    let (answer, ()) = tokio::join!(world.send(slow), meanwhile);
-    assert_eq!(codes(&answers(&answer)), [202, 202, 408]);
-    assert_eq!(answer.header("connection"), Some("close"));
+    let (answer, ()) = tokio::join!(slow, meanwhile);
+    assert_eq!(codes(&answers(&answer)), [202, 202]);
     assert_eq!(codes(&answers(&world.send(batch(&deploy, &[line("k"), line("first")])).await)), [202, 200]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_end() {
+    let world = World::with(|builder| builder.gateway(Extra::new().env("RUNLATCH_BODY_TIMEOUT", "1s"))).await;
+    let deploy = world.playbook("acme/deploy").await;
+    let piece = line("first") + "\n" + &line("second")[..10];
+    let never = stream::pending::<Result<String, std::io::Error>>();
+    let body = futures_util::StreamExt::chain(stream::iter([Ok(piece)]), never);
+    let answer = world.send(batch_of(&deploy, Vec::new()).streamed(Body::wrap_stream(body))).await;
+    assert_eq!(codes(&answers(&answer)), [202, 408]);
+    assert_eq!(answer.header("connection"), Some("close"));
+    world.end().await;
+}
+
+/// What concerns a delivery concerns a line: the schema, the request's name, a check that was deferred.
+#[tokio::test]
+async fn lines_are_treated_as_deliveries() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let schema = "input_schema = '{\"properties\": {\"n\": {\"type\": \"number\"}}}'";
+    let playbook = "[organizations.acme.playbooks.deploy]";
+    world.stack.catalog(&harness::CATALOG.replace(playbook, &format!("{playbook}\n{schema}"))).await.expect("applied");
+    let bad = r#"{"idempotencyKey":"bad","payload":{"n":"canary"}}"#.to_owned();
+    let told = eventually("the schema is in force", async || {
+        let request = batch(&deploy, &[line("k"), bad.clone()]).header("x-request-id", "batch-1");
+        let answer = world.send(request).await;
+        assert_eq!(answer.header("x-request-id"), Some("batch-1"));
+        let told = answers(&answer);
+        (told[1]["code"] == 400).then_some(told)
+    })
+    .await;
+    assert_eq!(told[1]["issues"], json!([{"path": "/n", "message": "value is not of type \"number\""}]));
+    world.settled().await;
+    let of = "SELECT request_id FROM runs WHERE idempotency_key = 'k'";
+    assert_eq!(world.database.query_one(of, &[]).await.expect("the run").get::<_, String>(0), "batch-1");
+
+    world.stack.halt("redis").await.expect("halts");
+    world.breaker_is("open").await;
+    let told = answers(&world.send(batch(&deploy, &[line("deferred")])).await);
+    assert_eq!((&told[0]["code"], &told[0]["idempotencyCheck"]), (&json!(202), &json!("deferred")));
     world.end().await;
 }
 
