@@ -11,6 +11,7 @@
 mod line;
 mod lines;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -25,6 +26,7 @@ use self::lines::Lines;
 use crate::activity::Activity;
 use crate::admission::Place;
 use crate::auth::Sender;
+use crate::catalog::Snapshot;
 use crate::handler::{Gateway, Submission, accept, identify};
 use crate::refusal::Refusal;
 use crate::request::route::Route;
@@ -46,6 +48,8 @@ pub(crate) struct Answers {
     pub(crate) lines: BytesMut,
     /// False where not all of the body was read.
     pub(crate) whole: bool,
+    /// The batch's place, until the answers are taken.
+    pub(crate) place: Place,
 }
 
 /// Takes a batch.
@@ -57,8 +61,8 @@ pub(crate) async fn deliver(
     id: &RequestId,
     body: &mut Incoming,
 ) -> Result<Answers, Refusal> {
-    let _place = gateway.batches.enter()?;
-    let sender = identify(gateway, activity, route, &head.headers)?.may_send()?;
+    let batch = gateway.batches.enter()?;
+    let mut sender = Authorised::now(gateway, activity, route, head)?;
     media_type(&head.headers)?;
     let encoding = Encoding::read(&head.headers)?;
     let mut lines = Lines::new(body, encoding, gateway.limits);
@@ -75,7 +79,8 @@ pub(crate) async fn deliver(
                     count += 1;
                     more = count < 2 * MAX_LINES;
                     let line = if count > MAX_LINES { Err(Refusal::PayloadTooLarge) } else { line };
-                    window.push_back(one(gateway, &sender, head, id, line, place));
+                    let sender = sender.still(gateway, activity, route, head);
+                    window.push_back(one(gateway, sender, head, id, line, place));
                 }
                 _ => more = false,
             },
@@ -85,13 +90,41 @@ pub(crate) async fn deliver(
         }
     }
     gateway.metrics.batch_lines.observe(count as f64);
-    Ok(Answers { lines: answers, whole: count <= MAX_LINES && lines.whole() })
+    Ok(Answers { lines: answers, place: batch, whole: count <= MAX_LINES && lines.whole() })
+}
+
+/// Who sends, by the catalog of then: a batch may take a minute, and what is switched off is off within a second.
+struct Authorised {
+    sender: Arc<Sender>,
+    catalog: Option<Arc<Snapshot>>,
+}
+
+impl Authorised {
+    fn now(gateway: &Gateway, activity: &Activity, route: &Route<'_>, head: &Parts) -> Result<Self, Refusal> {
+        let catalog = gateway.catalog.current();
+        let sender = identify(gateway, activity, route, &head.headers)?.may_send()?;
+        Ok(Self { sender: Arc::new(sender), catalog })
+    }
+
+    fn still(
+        &mut self,
+        gateway: &Gateway,
+        activity: &Activity,
+        route: &Route<'_>,
+        head: &Parts,
+    ) -> Result<Arc<Sender>, Refusal> {
+        let (now, then) = (gateway.catalog.current(), &self.catalog);
+        if !matches!((&now, then), (Some(now), Some(then)) if Arc::ptr_eq(now, then)) {
+            *self = Self::now(gateway, activity, route, head)?;
+        }
+        Ok(Arc::clone(&self.sender))
+    }
 }
 
 /// One line: a delivery like any other.
 async fn one(
     gateway: &Gateway,
-    sender: &Sender,
+    sender: Result<Arc<Sender>, Refusal>,
     head: &Parts,
     id: &RequestId,
     line: Result<bytes::Bytes, Refusal>,
@@ -99,11 +132,11 @@ async fn one(
 ) -> Result<Accepted, Refusal> {
     let began = Instant::now();
     let result = async {
-        let line = line?;
+        let (line, sender) = (line?, sender?);
         let line = line::read(&line, gateway.limits.bytes)?;
         let traceparent = trace::parent(&head.headers);
         let (key, selector, body) = (line.key, line.selector, line.payload);
-        accept(gateway, sender, Submission { place, key, selector, body, id, traceparent, wait: None }).await
+        accept(gateway, &sender, Submission { place, key, selector, body, id, traceparent, wait: None }).await
     }
     .await;
     note(gateway, head, id, &result, began);

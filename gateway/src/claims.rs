@@ -10,7 +10,7 @@ mod verdict;
 mod wire;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use proto::{Claim, RunId};
@@ -106,14 +106,6 @@ impl Claims {
     /// What the breaker makes of Redis now.
     pub(crate) fn breaker(&self) -> BreakerState {
         self.breaker.now().kind()
-    }
-
-    /// Since when every key has been claimed here; none while that cannot be done.
-    pub(crate) fn reliable_since(&self) -> Option<Instant> {
-        match &*self.breaker.now() {
-            State::Closed(link) => Some(link.since()),
-            State::ReadOnly(..) | State::Open(_) => None,
-        }
     }
 
     /// Claims the key, or finds out who holds it.

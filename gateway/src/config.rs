@@ -9,7 +9,7 @@ use clap::Parser;
 use proto::secret::Pepper;
 
 use crate::claims::OnRedisOutage;
-use crate::cors::Origin;
+use crate::cors::{InvalidOrigin, Origin};
 use crate::publish::Grouping;
 use crate::request::body;
 use crate::run::LAST_MARKS;
@@ -73,11 +73,11 @@ pub struct Config {
     pub max_in_flight: u32,
 
     /// Whether /api/openapi.json tells the contract, to anybody.
-    #[arg(long, env = "RUNLATCH_OPENAPI", default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(long, env = "RUNLATCH_OPENAPI", default_value = "true", value_parser = on)]
     pub openapi: bool,
     /// Origins whose pages a browser may let send here and read the answers, separated by commas. Unset: none (no CORS).
-    #[arg(long, env = "RUNLATCH_CORS_ORIGINS", value_delimiter = ',')]
-    pub cors_origins: Vec<Origin>,
+    #[arg(long, env = "RUNLATCH_CORS_ORIGINS", default_value = "", value_parser = origins)]
+    pub cors_origins: Origins,
     /// Most batches at a time, each of up to 8 MiB; further ones are answered 503 at once.
     #[arg(long, env = "RUNLATCH_MAX_BATCHES", default_value_t = 16, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub max_batches: u32,
@@ -132,6 +132,18 @@ pub struct Config {
 /// A time-out of nothing would refuse everything, and one beyond a day is a slip.
 fn some_time(text: &str) -> Result<Duration, String> {
     between(text, Duration::from_millis(1), Duration::from_secs(24 * 3600))
+}
+
+/// An empty variable is one that is not set.
+fn on(text: &str) -> Result<bool, String> {
+    if text.is_empty() { Ok(true) } else { text.parse().map_err(|_| "true or false".to_owned()) }
+}
+
+/// So that clap does not take a list for several flags.
+pub type Origins = Vec<Origin>;
+
+fn origins(text: &str) -> Result<Origins, InvalidOrigin> {
+    text.split(',').filter(|origin| !origin.is_empty()).map(str::parse).collect()
 }
 
 /// Redis counts a key's life in whole seconds, and knows no life of zero.

@@ -14,11 +14,12 @@ use proto::{Claim, Fingerprint, IdempotencyKey, Payload, RunId, Selector, Timest
 
 use crate::activity::Activity;
 use crate::admission::{Admission, Place};
+use crate::aside::Aside;
 use crate::auth::{Caller, Sender, Target, authenticate};
 use crate::catalog::Catalog;
 use crate::claims::{Claims, OnRedisOutage, Verdict, judge};
 use crate::cors::Origin;
-use crate::input;
+use crate::input::{self, Samples};
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::Queue;
@@ -51,7 +52,8 @@ pub struct Gateway {
     /// Retries without a target, as far as the log knows.
     pub(crate) unhelped: ops::News,
     /// Playbooks whose schema in shadow was not met, likewise.
-    pub(crate) off_schema: ops::News,
+    pub(crate) samples: Samples,
+    pub(crate) aside: Aside,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -76,7 +78,7 @@ pub(crate) async fn deliver(
     let encoding = Encoding::read(&head.headers)?;
     let mut lap = Instant::now();
     let body = body::read(body, gateway.limits).await?;
-    let body = encoding.unpack(body, gateway.limits.bytes).await?;
+    let body = encoding.unpack(&gateway.aside, body, gateway.limits.bytes).await?;
     step(&gateway.metrics.steps().body, &mut lap);
     let (traceparent, wait) = (trace::parent(&head.headers), prefer::wait(&head.headers));
     accept(gateway, &sender, Submission { place, key, selector, body, id, traceparent, wait }).await

@@ -14,6 +14,7 @@
 
 mod activity;
 pub mod admission;
+pub mod aside;
 pub mod auth;
 mod batch;
 pub mod catalog;

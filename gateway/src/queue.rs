@@ -18,6 +18,8 @@ use self::trouble::Trouble;
 
 /// How often the stream's state is read.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between looks at a stream that is to be drained.
+const DRAIN: Duration = Duration::from_millis(20);
 /// What was seen longer ago than this is not known any more.
 const BLIND: Duration = Duration::from_secs(10);
 
@@ -32,7 +34,6 @@ struct Seen {
     /// Bytes that the stream holds.
     bytes: u64,
     messages: u64,
-    settled: Settled,
     /// When that was.
     at: Option<Instant>,
     /// True if the broker has not answered since, although it is connected.
@@ -44,27 +45,6 @@ impl Seen {
     fn epoch(&self, connection: u64) -> StreamEpoch {
         let confirmed = self.connection == Some(connection);
         if self.present && confirmed { self.epoch } else { StreamEpoch::UNKNOWN }
-    }
-}
-
-/// How far the workers have got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Settled {
-    /// All that was published before this has left the stream.
-    until: Option<Instant>,
-    /// What is waited for next: when it was looked at, and the last message that the stream had.
-    next: Option<(Instant, u64)>,
-}
-
-impl Settled {
-    /// After a look at `now`, by which the stream had so many messages, the first and the last under these sequences.
-    fn seen(self, now: Instant, messages: u64, first: u64, last: u64) -> Self {
-        match self.next {
-            _ if messages == 0 => Self { until: Some(now), next: None },
-            Some((then, sequence)) if first > sequence => Self { until: Some(then), next: Some((now, last)) },
-            Some(_) => self,
-            None => Self { next: Some((now, last)), ..self },
-        }
     }
 }
 
@@ -87,6 +67,8 @@ pub struct Queue {
     unanswered: Arc<AtomicBool>,
     /// Bytes that the stream may hold before intake stops.
     budget: u64,
+    /// Held by who looks where it begins, for others' questions: the broker has enough to do.
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Queue {
@@ -135,13 +117,12 @@ impl Queue {
             connection: None,
             bytes: 0,
             messages: 0,
-            settled: Settled::default(),
             at: None,
             silent: false,
         });
         let statistics = client.statistics();
-        let (trouble, unanswered) = (Arc::default(), Arc::default());
-        Ok(Self { client, jetstream, seen, statistics, disconnects, look, trouble, unanswered, budget })
+        let (trouble, unanswered, looking) = Default::default();
+        Ok(Self { client, jetstream, seen, statistics, disconnects, look, trouble, unanswered, budget, looking })
     }
 
     /// Why nothing can be published now, if so.
@@ -201,9 +182,30 @@ impl Queue {
         (seen.messages, seen.bytes)
     }
 
-    /// Until when all that was published has left the stream, as far as was seen.
-    pub(crate) fn settled_until(&self) -> Option<Instant> {
-        self.seen.borrow().settled.until
+    /// Waits until all that was published before this call has left the stream, which is when it is settled. False where that cannot
+    /// be told, or takes longer.
+    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+        let drained = async {
+            let (created, _, last) = self.extent().await?;
+            loop {
+                let (now, first, _) = self.extent().await?;
+                // What another one holds says nothing of what this one held.
+                if now != created || first > last {
+                    return (now == created).then_some(());
+                }
+                sleep(DRAIN).await;
+            }
+        };
+        timeout(patience, drained).await.ok().flatten().is_some()
+    }
+
+    /// When the stream was created, and where it begins and ends; where it is empty, it begins behind its end.
+    async fn extent(&self) -> Option<(i128, u64, u64)> {
+        let _one_at_a_time = self.looking.lock().await;
+        let stream = self.jetstream.get_stream(queue::STREAM).await.ok()?;
+        let (info, state) = (stream.cached_info(), &stream.cached_info().state);
+        let first = if state.messages == 0 { u64::MAX } else { state.first_sequence };
+        Some((info.created.unix_timestamp_nanos(), first, state.last_sequence))
     }
 
     /// The broker's largest message, in bytes, headers included; none before the first connection.
@@ -259,14 +261,11 @@ impl Queue {
                 let info = stream.cached_info();
                 let epoch = StreamEpoch::from_unix_nanos(info.created.unix_timestamp_nanos());
                 let (bytes, messages) = (info.state.bytes, info.state.messages);
-                // Another stream's sequences say nothing of this one's.
-                let settled = if epoch == before.epoch { before.settled } else { Settled::default() };
-                let settled = settled.seen(now, messages, info.state.first_sequence, info.state.last_sequence);
-                Seen { present: true, epoch, connection, bytes, messages, settled, at, silent: false }
+                Seen { present: true, epoch, connection, bytes, messages, at, silent: false }
             }
             Ok(Err(error)) if is_missing(&error) => {
-                let (epoch, settled) = (before.epoch, Settled::default());
-                Seen { present: false, epoch, connection, bytes: 0, messages: 0, settled, at, silent: false }
+                let epoch = before.epoch;
+                Seen { present: false, epoch, connection, bytes: 0, messages: 0, at, silent: false }
             }
             // An answer, which says nothing about the stream. Publishing will show.
             Ok(Err(error)) if matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => {
@@ -323,9 +322,7 @@ mod tests {
     #[test]
     fn what_may_be_another_stream_confirms_no_mark() {
         let epoch = StreamEpoch(7);
-        let settled = Settled::default();
-        let seen =
-            Seen { present: true, epoch, connection: Some(1), bytes: 0, messages: 0, settled, at: None, silent: false };
+        let seen = Seen { present: true, epoch, connection: Some(1), bytes: 0, messages: 0, at: None, silent: false };
         let (gone, doubted) = (Seen { present: false, ..seen }, Seen { connection: None, ..seen });
         for (what, seen, connection, believed) in [
             ("seen over this connection, or the broker is away since", seen, 1, epoch),
@@ -334,28 +331,6 @@ mod tests {
             ("deleted, perhaps away since", gone, 1, StreamEpoch::UNKNOWN),
         ] {
             assert_eq!(seen.epoch(connection), believed, "{what}");
-        }
-    }
-
-    #[test]
-    fn what_was_published_before_a_look_is_settled_once_the_stream_begins_behind_it() {
-        let begin = Instant::now();
-        let at = |second| begin + Duration::from_secs(second);
-        let mut settled = Settled::default();
-        for (second, messages, first, last, until) in [
-            (0, 5, 1, 5, None),
-            (1, 5, 3, 9, None),
-            // 1 to 5 have left: all that was there at 0.
-            (2, 7, 6, 12, Some(0)),
-            (3, 1, 12, 12, Some(0)),
-            (4, 8, 13, 20, Some(2)),
-            (5, 0, 21, 20, Some(5)),
-            (6, 5, 21, 25, Some(5)),
-            // As of a stream that was never written to.
-            (7, 0, 0, 0, Some(7)),
-        ] {
-            settled = settled.seen(at(second), messages, first, last);
-            assert_eq!(settled.until, until.map(at), "{second}");
         }
     }
 }

@@ -11,6 +11,7 @@ use proto::{RunId, Timestamp};
 use serde::Serialize;
 use uuid::fmt::Hyphenated;
 
+use crate::admission::Place;
 use crate::batch;
 use crate::claims::Verdict;
 use crate::openapi;
@@ -215,6 +216,10 @@ fn spread(seconds: u32) -> u32 {
     seconds + fastrand::u32(..SPREAD)
 }
 
+/// Bytes of a batch's answers up to which each says where its line is wrong.
+const EXPLAINED: usize = 1 << 20;
+const UNEXPLAINED: &str = "too many lines of this batch are wrong to tell where; send it alone to be told";
+
 /// The answer to a line of a batch: its status code, and what the answer to a delivery alone has.
 pub(crate) fn line(result: &Result<Accepted, Refusal>, out: &mut BytesMut) {
     match result {
@@ -232,19 +237,35 @@ pub(crate) fn line(result: &Result<Accepted, Refusal>, out: &mut BytesMut) {
         Err(refusal) => {
             let told = refusal.told();
             let (code, retry_after) = (Some(told.status.as_u16()), told.retry_after.map(spread));
-            let failure = Failure { code, retry_after, ..failure(refusal) };
+            let mut failure = Failure { code, retry_after, ..failure(refusal) };
+            if out.len() > EXPLAINED {
+                failure.issues = failure.issues.map(|_| vec![Issue { path: "", message: UNEXPLAINED.into() }]);
+            }
             serde_json::to_writer(out.writer(), &failure).expect("structs of strings always serialize");
         }
     }
     out.put_u8(b'\n');
 }
 
+/// Answers that hold their batch's place until their peer has taken them.
+struct Held {
+    lines: BytesMut,
+    _place: Place,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.lines
+    }
+}
+
 /// The answer to a batch.
 pub(crate) fn batch(answers: batch::Answers, request: &Parts) -> Response {
-    let mut response = Response::new(Full::from(answers.lines.freeze()));
+    let batch::Answers { lines, whole, place } = answers;
+    let mut response = Response::new(Full::from(Bytes::from_owner(Held { lines, _place: place })));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(batch::MEDIA_TYPE));
-    if !answers.whole && request.version != Version::HTTP_2 {
+    if !whole && request.version != Version::HTTP_2 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

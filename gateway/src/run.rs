@@ -11,11 +11,13 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::admission::Admission;
+use crate::aside::Aside;
 use crate::catalog::{self, Catalog};
 use crate::claims::Claims;
 use crate::config::Config;
 use crate::handler::Gateway;
 use crate::health::{Health, Parts, Phase};
+use crate::input::Samples;
 use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::Queue;
@@ -123,7 +125,8 @@ pub async fn run(
         batches: Admission::new(config.max_batches as usize),
         lines: Admission::new(config.max_in_flight as usize),
         unhelped: ops::News::default(),
-        off_schema: ops::News::default(),
+        samples: Samples::default(),
+        aside: Aside::default(),
         metrics,
     });
     let listener = socket.listen(BACKLOG).context("listening for callers")?;

@@ -1,8 +1,8 @@
 //! Run status: where a delivery has got, for whoever holds the playbook's secret.
 //!
 //! A run that is there is told from its row, one that cannot be from its dead letter. Until then it is in the queue, which
-//! cannot be searched; the claim says so, once it is marked. What none of them knows is unknown only where no claim can have
-//! been lost: a 404 tells a caller that there was no such delivery, and to send it would make another run of it if there was.
+//! cannot be searched; the claim says so, once it is marked. What none of them knows is unknown only once all that was queued
+//! before the question is settled: a 404 tells a caller that there was no such delivery, and must not be wrong.
 
 mod runs;
 
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use http::request::Parts;
 use proto::dead_letter::Reason;
-use proto::{Claim, Fingerprint, IdempotencyKey, RunId, Slug, Timestamp};
-use serde::{Serialize, Serializer};
+use proto::{Claim, Fingerprint, IdempotencyKey, PlaybookId, RunId, Slug, Timestamp};
+use serde::Serialize;
 use tokio::time::sleep;
 
-pub(crate) use self::runs::Runs;
+pub(crate) use self::runs::{Letters, Runs};
 use crate::activity::Activity;
 use crate::auth::Caller;
 use crate::claims::{Found, is_published};
@@ -58,8 +58,7 @@ enum Stage {
     /// It was accepted and cannot become a run.
     Rejected {
         /// Why, as in the dead letter.
-        #[serde(serialize_with = "code")]
-        reason: Reason,
+        reason: String,
     },
 }
 
@@ -69,15 +68,15 @@ pub(crate) enum Fate {
     Created(Timestamp),
     /// The run of its key is another's.
     Conflict,
-    /// It became a dead letter.
-    Rejected(Reason),
+    /// It became a dead letter, for a reason that is known here.
+    Rejected(Option<Reason>),
 }
 
 impl Status {
     /// What was read, as the fate of the delivery with this fingerprint.
     pub(crate) fn fate(&self, fingerprint: &Fingerprint) -> Fate {
         match &self.stage {
-            Stage::Rejected { reason } => Fate::Rejected(*reason),
+            Stage::Rejected { reason } => Fate::Rejected(reason.parse().ok()),
             _ if self.fingerprint != hex::encode(fingerprint.short()) => Fate::Conflict,
             _ => Fate::Created(self.accepted_at),
         }
@@ -108,10 +107,6 @@ impl Status {
     }
 }
 
-fn code<S: Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(reason.as_str())
-}
-
 /// By its id, in a map of an organization's that is made to be asked by slug.
 fn slug<T: PartialEq>(entries: &std::collections::HashMap<Slug, T>, id: &T) -> Option<String> {
     entries.iter().find_map(|(slug, entry)| (entry == id).then(|| slug.to_string()))
@@ -130,55 +125,55 @@ pub(crate) async fn tell(
         Resource::Runs | Resource::Deliveries | Resource::Batch => caller.run_id(&key::query(head.uri.query())?),
     };
     let _place = gateway.runs.enter()?;
-    for pause in PAUSES {
-        match look(gateway, &caller, run).await? {
-            Look::Told(status) => return Ok(status),
-            Look::Unmarked => sleep(Duration::from_millis(pause)).await,
+    let playbook = caller.playbook().id;
+    let mut pauses = PAUSES.into_iter();
+    let mut first = true;
+    loop {
+        // The claim first: if the row comes between the two, it is found.
+        let found = gateway.claims.look_up(run).await;
+        // A key of the organization's that was sent to another playbook names nothing here.
+        let ours = if let Found::Held(claim) = &found { (claim.playbook == playbook).then_some(claim) } else { None };
+        let published = ours.is_some_and(|claim| is_published(claim, gateway.queue.epoch()));
+        let unmarked = ours.is_some() && !published;
+        let letters = match (&found, ours) {
+            (_, Some(claim)) => Letters::Of(claim.fingerprint),
+            // A newer delivery of the key may be queued.
+            (Found::Unknown(_), None) => Letters::None,
+            (_, None) => Letters::Any,
+        };
+        if (first || !unmarked || pauses.len() == 0)
+            && let Some(status) = gateway.runs.read(run, playbook, letters).await?
+        {
+            return Ok(status);
+        }
+        first = false;
+        match (found, pauses.next()) {
+            (Found::Held(claim), _) if published => return Ok(Status::queued(run, claim, &caller)),
+            (Found::Held(_), Some(pause)) if unmarked => sleep(Duration::from_millis(pause)).await,
+            (Found::Held(_), None) if unmarked => return Err(Refusal::Unavailable(UNMARKED)),
+            (Found::Unknown(_), _) => return Err(Refusal::Unavailable(UNASKED)),
+            (Found::Absent | Found::Held(_), _) => return unknown(gateway, run, playbook).await,
         }
     }
-    match look(gateway, &caller, run).await? {
-        Look::Told(status) => Ok(status),
-        Look::Unmarked => {
-            Err(Refusal::Unavailable("it is not known whether this delivery is queued: it may be sent again"))
-        }
+}
+
+const UNMARKED: &str = "it is not known whether this delivery is queued: it may be sent again";
+const UNASKED: &str = "redis: it cannot be told whether this delivery is queued";
+const UNSETTLED: &str = "what was accepted without redis, or what redis has forgotten, may still be queued";
+const UNREAD: &str = "a message that could not be read, which is a dead letter, may hold it";
+
+/// How long what is queued may take to be settled, for a question.
+const DRAINED: Duration = Duration::from_secs(1);
+
+/// Of what Redis does not know, or knows of another playbook: whatever was accepted before the question has left the queue, and then
+/// has a row, a dead letter, or neither. Redis is not believed in this: it may have been away, or emptied, for whoever accepted it.
+async fn unknown(gateway: &Gateway, run: RunId, playbook: PlaybookId) -> Result<Status, Refusal> {
+    if !gateway.queue.drained(DRAINED).await {
+        return Err(Refusal::Unavailable(UNSETTLED));
+    }
+    match gateway.runs.read(run, playbook, Letters::Any).await? {
+        Some(status) => Ok(status),
+        None if gateway.runs.has_unread().await? => Err(Refusal::Unavailable(UNREAD)),
+        None => Err(Refusal::NotFound),
     }
 }
-
-enum Look {
-    Told(Status),
-    /// Somebody has claimed the key, and it is not known to be published.
-    Unmarked,
-}
-
-async fn look(gateway: &Gateway, caller: &Caller, run: RunId) -> Result<Look, Refusal> {
-    // The claim first: if the row came between the two, it is found.
-    let found = gateway.claims.look_up(run).await;
-    // A key of the organization's that was sent to another playbook names nothing here.
-    let ours = match &found {
-        Found::Held(claim) => (claim.playbook == caller.playbook().id).then_some(claim.fingerprint),
-        Found::Absent | Found::Unknown(_) => None,
-    };
-    if let Some(status) = gateway.runs.read(run, caller.playbook().id, ours).await? {
-        return Ok(Look::Told(status));
-    }
-    match found {
-        Found::Held(_) if ours.is_none() => Err(Refusal::NotFound),
-        Found::Held(claim) if is_published(&claim, gateway.queue.epoch()) => {
-            Ok(Look::Told(Status::queued(run, claim, caller)))
-        }
-        Found::Held(_) => Ok(Look::Unmarked),
-        Found::Absent if knows_all(gateway) => Err(Refusal::NotFound),
-        Found::Absent => Err(Refusal::Unavailable("redis was away, and what was accepted meanwhile is still queued")),
-        Found::Unknown(_) => Err(Refusal::Unavailable("redis: it cannot be told whether this delivery is queued")),
-    }
-}
-
-/// Whether nothing is queued that was accepted without a claim, or whose claim was lost: all that was published before Redis
-/// was back, and a little after, is settled.
-fn knows_all(gateway: &Gateway) -> bool {
-    let (since, settled) = (gateway.claims.reliable_since(), gateway.queue.settled_until());
-    matches!((since, settled), (Some(since), Some(settled)) if settled >= since + STRAGGLERS)
-}
-
-/// How much later than this gateway another may find that Redis is back, or publish what it accepted before.
-const STRAGGLERS: Duration = Duration::from_secs(2);

@@ -25,7 +25,7 @@ use crate::auth::Caller;
 use crate::handler::Gateway;
 use crate::refusal::Refusal;
 use crate::respond::Accepted;
-use crate::status::Fate;
+use crate::status::{Fate, Letters, Status};
 
 /// A caller that waits.
 pub(crate) struct Wait {
@@ -56,13 +56,19 @@ impl Wait {
         fingerprint: &Fingerprint,
     ) -> Option<Result<Accepted, Refusal>> {
         let run = replay.run();
-        let read = gateway.runs.read(run, caller.playbook().id, Some(fingerprint.short()));
-        let status = timeout_at(self.until, read).await.ok()?.ok()??;
+        let status = self.read(gateway, caller, run, fingerprint).await?;
         Some(match status.fate(fingerprint) {
             Fate::Created(_) => Ok(replay.clone().committed(self.seconds)),
             Fate::Conflict => Err(self.refused(Refusal::Conflict(run))),
-            Fate::Rejected(reason) => Err(self.refused(refusal(reason, run)?)),
+            Fate::Rejected(reason) => Err(self.refused(refusal(reason?, run)?)),
         })
+    }
+
+    /// What Postgres has of it; none where it has nothing, or too many ask.
+    async fn read(&self, gateway: &Gateway, caller: &Caller, run: RunId, fingerprint: &Fingerprint) -> Option<Status> {
+        let _place = gateway.runs.enter().ok()?;
+        let read = gateway.runs.read(run, caller.playbook().id, Letters::Of(fingerprint.short()));
+        timeout_at(self.until, read).await.ok()?.ok()?
     }
 
     fn refused(&self, refusal: Refusal) -> Refusal {
@@ -82,9 +88,8 @@ impl Wait {
             Ok(Some(Outcome::Created)) => Ok(accepted.committed(self.seconds)),
             // By this message, given out twice, or by another delivery, which Redis has forgotten: the row knows.
             Ok(Some(Outcome::Duplicate)) => {
-                let read = gateway.runs.read(accepted.run(), caller.playbook().id, Some(fingerprint.short()));
-                let status = timeout_at(self.until, read).await;
-                match status.ok().and_then(Result::ok).flatten().map(|status| status.fate(fingerprint)) {
+                let status = self.read(gateway, caller, accepted.run(), fingerprint).await;
+                match status.map(|status| status.fate(fingerprint)) {
                     Some(Fate::Created(at)) => Ok(accepted.since(at).committed(self.seconds)),
                     _ => Ok(accepted.waited(self.seconds)),
                 }

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
@@ -56,8 +56,8 @@ pub struct Delivery<'a> {
     pub fingerprint: Fingerprint,
     /// When the first delivery of this key was accepted.
     pub accepted_at: Timestamp,
-    /// The request that was accepted, as its caller or its gateway named it.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    /// The request that was accepted, as its caller or its gateway named it. What is no [request id](is_request_id) is read as none.
+    #[serde(borrow, default, deserialize_with = "request_id", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Cow<'a, str>>,
     /// W3C trace context of the caller.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +69,24 @@ pub struct Delivery<'a> {
     #[serde(borrow)]
     pub payload: Payload<'a>,
 }
+
+/// Whether a text is fit to name a request: 1 to 128 characters of visible ASCII without what JSON escapes, so that it goes
+/// through messages, rows and logs as it is.
+pub fn is_request_id(text: &[u8]) -> bool {
+    let fit = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    (1..=128).contains(&text.len()) && text.iter().all(fit)
+}
+
+/// A name is no reason to refuse what it names; and it is stored, where not every text can be.
+fn request_id<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    let text = Option::<Text<'a>>::deserialize(deserializer)?;
+    Ok(text.map(|Text(text)| text).filter(|text| is_request_id(text.as_bytes())))
+}
+
+/// serde borrows what is not escaped only where it is told to.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A delivery's JSON, ready to be grouped. Encoded on the request's own task; grouping then only copies bytes.
 #[derive(Clone, Debug)]

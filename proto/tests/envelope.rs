@@ -272,3 +272,23 @@ fn the_largest_delivery_stays_within_the_overhead() {
     // And the bound is not so loose that it would no longer notice a member that grows.
     assert!(overhead > envelope::MAX_OVERHEAD / 2, "{overhead} bytes");
 }
+
+/// A name that is none does no harm to what it names.
+#[test]
+fn what_is_no_request_id_is_read_as_none() {
+    let message = String::from_utf8(small()).unwrap();
+    for (name, read) in [
+        (r#""req-1""#, Some("req-1")),
+        (r#""\u0072""#, Some("r")),
+        (r#""\u0000""#, None),
+        (r#""""#, None),
+        (r#""a b""#, None),
+        (r#""é""#, None),
+        ("null", None),
+        (&format!("\"{}\"", "r".repeat(129)), None),
+    ] {
+        let message = message.replace(r#""requestId":"q""#, &format!(r#""requestId":{name}"#));
+        let delivery = &envelope::decode(message.as_bytes()).unwrap()[0];
+        assert_eq!(delivery.request_id.as_deref(), read, "{name}");
+    }
+}

@@ -55,7 +55,8 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let target =
         (option::of(slug()), option::of(slug())).prop_map(|(project, template)| Selector { project, template });
     let text = || option::of(any::<String>());
-    let rest = (text(), text(), text(), object());
+    let request_id = option::of("[!#-\\[\\]-~]{1,128}");
+    let rest = (request_id, text(), text(), object());
     (ids, target, key(), any::<bool>(), 0..=LAST_MILLIS, rest).prop_map(
         |([organization, playbook, project, template], target, key, by_organization, millis, rest)| {
             let (request_id, traceparent, reply_to, payload) = rest;

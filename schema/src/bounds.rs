@@ -23,6 +23,9 @@ pub(crate) fn parse(text: &str) -> Result<Value, InvalidSchema> {
     if nesting(&schema) > MAX_NESTING {
         return Err(InvalidSchema::TooDeep);
     }
+    if has_nul(&schema) {
+        return Err(InvalidSchema::Nul);
+    }
     if patterns(&schema) > MAX_PATTERNS {
         return Err(InvalidSchema::TooManyPatterns);
     }
@@ -39,6 +42,56 @@ pub(crate) fn nesting(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
         Value::Object(members) => 1 + members.values().map(nesting).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// All that may be a subschema.
+pub(crate) fn objects(value: &Value) -> Vec<&Value> {
+    let (mut objects, mut left) = (Vec::new(), vec![value]);
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items),
+            Value::Object(members) => {
+                objects.push(value);
+                left.extend(members.values());
+            }
+            _ => {}
+        }
+    }
+    objects
+}
+
+/// How many values there are, and how long the path to one may be, in bytes.
+pub(crate) fn extent(value: &Value) -> (usize, usize) {
+    let fold = |(values, path): (usize, usize), (name, value): (usize, &Value)| {
+        let (more, below) = extent(value);
+        (values + more, path.max(name + 1 + below))
+    };
+    match value {
+        Value::Array(items) => items.iter().map(|item| (7, item)).fold((1, 0), fold),
+        Value::Object(members) => members.iter().map(|(name, value)| (2 * name.len(), value)).fold((1, 0), fold),
+        _ => (1, 0),
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+/// Names that are said to be required, which errors come of, one each.
+pub(crate) fn required(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(required).sum(),
+        Value::Object(members) => {
+            let own = members.get("required").and_then(Value::as_array).map_or(0, Vec::len);
+            own + members.values().map(required).sum::<usize>()
+        }
         _ => 0,
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use crate::InvalidSchema;
+use crate::{InvalidSchema, MAX_NESTING, bounds};
 
 /// Most subschemas that may be asked along one path into a payload.
 pub(crate) const MOST: u64 = 10_000;
@@ -54,14 +54,22 @@ const APART: [(&str, Holds); 2] = [("properties", Holds::Map), ("prefixItems", H
 /// These ask once more which parts the others have judged.
 const AGAIN: [&str; 2] = ["unevaluatedProperties", "unevaluatedItems"];
 
+/// Longest chain of subschemas that apply to one value because another does: a validator's stack is as deep as that, for each
+/// level of a payload.
+pub(crate) const LONGEST: usize = 24;
+
 /// Nesting of payloads up to which the bound holds.
 pub(crate) fn explained(schema: &Value) -> Result<usize, InvalidSchema> {
-    let mut counter = Counter { root: schema, anchors: anchors(schema)?, known: HashMap::new() };
-    if counter.count(schema, 0)? > MOST {
+    let mut counter = Counter { root: schema, anchors: anchors(schema)?, known: HashMap::new(), chain: 0 };
+    // Wherever it may be asked.
+    for subschema in bounds::objects(schema) {
+        counter.count(subschema, 0)?;
+    }
+    if counter.count(schema, 0)?.0 > MOST {
         return Err(InvalidSchema::TooCostly);
     }
     for depth in 1..=DEEPEST {
-        if counter.count(schema, depth)? > MOST {
+        if counter.count(schema, depth)?.0 > MOST {
             return Ok(depth - 1);
         }
     }
@@ -72,23 +80,37 @@ struct Counter<'a> {
     root: &'a Value,
     anchors: HashMap<&'a str, &'a Value>,
     /// By the subschema's address and the depth; none while it is being counted.
-    known: HashMap<(*const Value, usize), Option<u64>>,
+    known: HashMap<(*const Value, usize), Option<(u64, usize)>>,
+    /// How many are being counted, one because of the other.
+    chain: usize,
 }
 
 impl<'a> Counter<'a> {
-    /// Subschemas asked along one path that goes so deep from a value to which this one applies.
-    fn count(&mut self, schema: &'a Value, depth: usize) -> Result<u64, InvalidSchema> {
-        let Value::Object(keywords) = schema else { return Ok(1) };
+    /// Subschemas asked along one path that goes so deep from a value to which this one applies, and the longest chain of them at
+    /// that value.
+    fn count(&mut self, schema: &'a Value, depth: usize) -> Result<(u64, usize), InvalidSchema> {
+        let Value::Object(keywords) = schema else { return Ok((1, 1)) };
         let key = (std::ptr::from_ref(schema), depth);
         match self.known.get(&key) {
-            Some(Some(count)) => return Ok(*count),
+            Some(Some(known)) => return Ok(*known),
             // Applies to the same value because it applies: it is not asked again.
-            Some(None) => return Ok(0),
+            Some(None) => return Ok((0, 0)),
             None => _ = self.known.insert(key, None),
         }
-        let mut here = self.referred(keywords, depth)?;
-        for subschema in HERE.iter().flat_map(|keyword| subschemas(keywords, keyword)) {
-            here = bounded(here + self.count(subschema, depth)?);
+        // This stack, too, has an end.
+        self.chain += 1;
+        if self.chain > 16 * MAX_NESTING {
+            return Err(InvalidSchema::TooCostly);
+        }
+        let (mut here, mut chain) = (0, 0);
+        let subschemas_here = HERE.iter().flat_map(|keyword| subschemas(keywords, keyword));
+        for subschema in self.referred(keywords)?.into_iter().chain(subschemas_here) {
+            let (count, length) = self.count(subschema, depth)?;
+            here = bounded(here + count);
+            chain = chain.max(length);
+        }
+        if chain == LONGEST {
+            return Err(InvalidSchema::TooCostly);
         }
         if AGAIN.iter().any(|keyword| keywords.contains_key(*keyword)) {
             here *= 2;
@@ -96,34 +118,35 @@ impl<'a> Counter<'a> {
         let mut count = 1 + here;
         if let Some(below) = depth.checked_sub(1) {
             for subschema in BELOW.iter().flat_map(|keyword| subschemas(keywords, keyword)) {
-                count = bounded(count + self.count(subschema, below)?);
+                count = bounded(count + self.count(subschema, below)?.0);
             }
             for keyword in &APART {
                 let mut most = 0;
                 for subschema in subschemas(keywords, keyword) {
-                    most = most.max(self.count(subschema, below)?);
+                    most = most.max(self.count(subschema, below)?.0);
                 }
                 count += most;
             }
         }
-        let count = bounded(count);
-        self.known.insert(key, Some(count));
-        Ok(count)
+        self.chain -= 1;
+        let known = (bounded(count), chain + 1);
+        self.known.insert(key, Some(known));
+        Ok(known)
     }
 
-    fn referred(&mut self, keywords: &'a Map<String, Value>, depth: usize) -> Result<u64, InvalidSchema> {
-        let mut count = 0;
+    fn referred(&self, keywords: &'a Map<String, Value>) -> Result<Vec<&'a Value>, InvalidSchema> {
+        let mut found = Vec::new();
         for reference in ["$ref", "$dynamicRef"].iter().filter_map(|keyword| keywords.get(*keyword)?.as_str()) {
             let dangling = || InvalidSchema::Dangling(reference.to_owned());
             let fragment = reference.strip_prefix('#').ok_or_else(dangling)?;
             let fragment = percent_decode_str(fragment).decode_utf8().map_err(|_| dangling())?;
-            let found = match fragment.as_ref() {
+            let subschema = match fragment.as_ref() {
                 pointer if pointer.is_empty() || pointer.starts_with('/') => self.root.pointer(pointer),
                 anchor => self.anchors.get(anchor).copied(),
             };
-            count += self.count(found.ok_or_else(dangling)?, depth)?;
+            found.push(subschema.ok_or_else(dangling)?);
         }
-        Ok(bounded(count))
+        Ok(found)
     }
 }
 

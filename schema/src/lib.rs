@@ -47,7 +47,20 @@ pub struct InputSchema {
     validator: Validator,
     /// Nesting of payloads whose errors may be looked for.
     explained: usize,
+    /// Names that are required, anywhere.
+    required: usize,
+    /// Subschemas, anywhere, and at least as many as there are.
+    subschemas: usize,
 }
+
+/// Bytes that errors may take: all are found before the first is told, and each names its place.
+const ERRORS: usize = 64 << 20;
+/// Bytes of an error besides.
+const ERROR: usize = 256;
+/// Bytes that copies of values may take: where one of several schemas has to fit, each error has a copy of what does not.
+const COPIES: usize = 32 << 20;
+/// Bytes of a value besides its text.
+const VALUE: usize = 128;
 
 /// Why a text is no input schema.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -66,6 +79,9 @@ pub enum InvalidSchema {
     /// Deeper than [`MAX_NESTING`].
     #[error("arrays and objects are nested deeper than {MAX_NESTING}")]
     TooDeep,
+    /// Holds U+0000, which no column of Postgres' can.
+    #[error("holds U+0000, which cannot be stored")]
+    Nul,
     /// More patterns than [`MAX_PATTERNS`].
     #[error("more than {MAX_PATTERNS} patterns")]
     TooManyPatterns,
@@ -79,7 +95,11 @@ pub enum InvalidSchema {
     #[error("{0}: refers to nothing")]
     Dangling(String),
     /// One value would be held to more than it could be within a request.
-    #[error("more than {} subschemas apply to one value", cost::MOST)]
+    #[error(
+        "more than {} subschemas apply to one value, or more than {} one because of the other",
+        cost::MOST,
+        cost::LONGEST
+    )]
     TooCostly,
     /// Not what the dialect allows; where, and what is wrong.
     #[error("{place}: {problem}")]
@@ -99,13 +119,19 @@ impl InputSchema {
     pub fn compile(text: &str) -> Result<Self, InvalidSchema> {
         let schema = bounds::parse(text)?;
         let explained = cost::explained(&schema)?;
+        let (required, subschemas) = (bounds::required(&schema), bounds::objects(&schema).len());
         let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
         let options = jsonschema::options().with_draft(Draft::Draft202012).with_pattern_options(patterns);
         let validator = options.build(&schema).map_err(|error| InvalidSchema::Invalid {
             place: error.instance_path().as_str().to_owned(),
             problem: issue::shortened(&error.to_string()),
         })?;
-        Ok(Self { validator, explained })
+        Ok(Self { validator, explained, required, subschemas })
+    }
+
+    /// At most how often a subschema may be asked of a value, for a payload of so many bytes: each two may be a value.
+    pub fn effort(&self, bytes: usize) -> usize {
+        self.subschemas.saturating_mul(bytes / 2 + 1)
     }
 
     /// Whether a payload is as the schema says; where not, at most [`MAX_ISSUES`] of the reasons, and at least one.
@@ -113,6 +139,7 @@ impl InputSchema {
     /// # Errors
     /// Issues name places and rules, never a value of the payload.
     pub fn check(&self, payload: &Payload<'_>) -> Result<(), Vec<Issue>> {
+        let length = payload.as_str().len();
         let mut json = serde_json::Deserializer::from_str(payload.as_str());
         // A payload is never too deep.
         json.disable_recursion_limit();
@@ -125,7 +152,7 @@ impl InputSchema {
             return Ok(());
         }
         let mut issues = Vec::new();
-        if bounds::nesting(&payload) <= self.explained {
+        if bounds::nesting(&payload) <= self.explained && self.can_explain(length, &payload) {
             for error in self.validator.iter_errors(&payload) {
                 issues.extend(issue::of(&error).take(MAX_ISSUES - issues.len()));
                 if issues.len() == MAX_ISSUES {
@@ -135,9 +162,17 @@ impl InputSchema {
         }
         if issues.is_empty() {
             issues.push(Issue::of_the_whole(
-                "is not as the playbook's input schema says; it is nested too deep to tell where",
+                "is not as the playbook's input schema says; it is too large, or nested too deep, to tell where",
             ));
         }
         Err(issues)
+    }
+
+    /// Whether the errors of a payload would take little room, however many they are.
+    fn can_explain(&self, length: usize, payload: &Value) -> bool {
+        let (values, path) = bounds::extent(payload);
+        let errors = values.saturating_mul(self.subschemas).saturating_mul(path + ERROR);
+        let copies = (length + values.saturating_mul(VALUE)).saturating_mul(self.required + 1);
+        errors <= ERRORS && copies <= COPIES
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proto::{IdempotencyKey, Selector};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::refusal::Refusal;
@@ -22,10 +22,15 @@ struct Members<'a> {
     idempotency_key: Option<&'a RawValue>,
     #[serde(borrow, default)]
     payload: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "named")]
     project: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "named")]
     template: Option<&'a RawValue>,
+}
+
+/// `null` names nothing, and is not the same as to say nothing.
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Reads a line, in the order of a delivery's checks.
@@ -91,6 +96,8 @@ mod tests {
             (r#"{"idempotencyKey":"k","payload":{},"project":""}"#, "invalid_query"),
             (r#"{"idempotencyKey":"k","payload":{},"template":"A"}"#, "invalid_query"),
             (r#"{"idempotencyKey":"k","payload":{},"template":1}"#, "invalid_query"),
+            (r#"{"idempotencyKey":"k","payload":{},"project":null}"#, "invalid_query"),
+            (r#"{"idempotencyKey":null,"payload":{}}"#, "missing_idempotency_key"),
             (r#"{"idempotencyKey":"k"}"#, "invalid_body"),
             (r#"{"idempotencyKey":"k","payload":{},"projct":"p"}"#, "invalid_body"),
             (r#"{"idempotencyKey":"k","payload":{},"payload":{}}"#, "invalid_body"),

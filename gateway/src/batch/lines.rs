@@ -1,7 +1,8 @@
 //! The lines of a body, as they come.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use hyper::body::Incoming;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::MAX_BYTES;
@@ -16,6 +17,8 @@ const BESIDE: usize = 2048;
 pub(super) struct Lines<'a> {
     body: &'a mut Incoming,
     unpacker: Option<Unpacker>,
+    /// What has come and is not unpacked yet.
+    left: Bytes,
     buffer: BytesMut,
     /// Where no end of a line is before.
     searched: usize,
@@ -49,6 +52,7 @@ impl<'a> Lines<'a> {
         Self {
             body,
             unpacker: encoding.unpacker(),
+            left: Bytes::new(),
             buffer: BytesMut::new(),
             searched: 0,
             bytes: 0,
@@ -90,6 +94,12 @@ impl<'a> Lines<'a> {
 
     /// A line that has come whole.
     fn buffered(&mut self) -> Option<Result<Bytes, Refusal>> {
+        if self.searched == 0 && !self.skipping {
+            // Blank lines, and what is blank before a line.
+            let blank = self.buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            self.buffer.advance(blank);
+            self.before += blank;
+        }
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
         let Some(end) = end.map(|end| self.searched + end) else {
             self.searched = self.buffer.len();
@@ -127,6 +137,12 @@ impl<'a> Lines<'a> {
     }
 
     async fn read(&mut self) -> Result<(), Refusal> {
+        if !self.left.is_empty() {
+            self.unpack()?;
+            // Others are answered on this thread.
+            yield_now().await;
+            return Ok(());
+        }
         let until = self.until.min(Instant::now() + self.patience);
         let piece = timeout_at(until, body::data(self.body)).await.map_err(|_| Refusal::RequestTimeout)??;
         let Some(piece) = piece else {
@@ -138,12 +154,17 @@ impl<'a> Lines<'a> {
         if self.unpacker.is_none() {
             return self.take(&piece);
         }
-        // A little at a time: it may become a thousand times as much.
-        for piece in piece.chunks(1024) {
-            let unpacked = self.unpacker.as_mut().map(|unpacker| unpacker.unpack(piece)).transpose()?;
-            self.take(&unpacked.unwrap_or_default())?;
-        }
+        self.left = piece;
         Ok(())
+    }
+
+    /// A little of what has come: it may become a thousand times as much.
+    fn unpack(&mut self) -> Result<(), Refusal> {
+        let piece = self.left.split_to(self.left.len().min(256));
+        let unpacked = self.unpacker.as_mut().map(|unpacker| unpacker.unpack(&piece)).transpose()?;
+        self.take(&unpacked.unwrap_or_default())?;
+        // What grows when it is packed is no more than its frame; files of nothing, one after the other, are more work than body.
+        if self.packed - self.left.len() > 64 * 1024 + 2 * self.bytes { Err(Refusal::InvalidGzip) } else { Ok(()) }
     }
 
     /// Twice what a batch may have is read, so that each line past the limit is answered, and then no more.

@@ -1,7 +1,6 @@
 //! Keeps the snapshot in step with the database.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -51,8 +50,9 @@ async fn session(
     reported: &mut bool,
 ) -> anyhow::Result<std::convert::Infallible> {
     let (mut client, mut changes) = listen(database).await?;
-    let snapshot =
-        timeout(READ, read(&mut client, Extent::All, Arc::default())).await.context("reading the catalog")??;
+    // What was compiled is not compiled again.
+    let before = catalog.snapshot.load_full().unwrap_or_default();
+    let snapshot = timeout(READ, read(&mut client, Extent::All, before)).await.context("reading the catalog")??;
     tracing::info!(organizations = snapshot.organizations.len(), "catalog: read all, following changes");
     catalog.replace(snapshot);
     *reported = false;

@@ -1,6 +1,7 @@
 //! Compiles input schemas, those that are new: a schema may take a millisecond, and a catalog may have thousands.
 
 use std::collections::HashMap;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use schema::{InputSchema, Mode};
@@ -23,10 +24,13 @@ impl<'a> Compiler<'a> {
         if let Some(known) = self.0.get(text) {
             return Input { mode, ..(*known).clone() };
         }
-        let schema = InputSchema::compile(text).map(Arc::new);
+        let schema = match catch_unwind(|| InputSchema::compile(text)) {
+            Ok(compiled) => compiled.map_err(|error| error.to_string()),
+            Err(_) => Err("the compiler has failed".to_owned()),
+        };
         if let Err(error) = &schema {
-            tracing::warn!(playbook, %error, "catalog: an input schema does not compile; nothing is held to it");
+            tracing::warn!(playbook, error, "catalog: an input schema does not compile; nothing is held to it");
         }
-        Input { mode, schema: schema.ok(), text: text.into() }
+        Input { mode, schema: schema.ok().map(Arc::new), text: text.into() }
     }
 }

@@ -22,7 +22,6 @@ const LATE: u32 = 3;
 /// A connection that every command shares.
 pub(super) struct Link {
     connection: Arc<Connection>,
-    since: Instant,
     /// Longest wait for an answer.
     patience: Duration,
     late: Late,
@@ -61,7 +60,7 @@ impl Link {
             let reading = Arc::clone(&wire);
             let reader = AbortOnDropHandle::new(tokio::spawn(async move { reading.read(patience).await }));
             let connection = Arc::new(Connection { wire, _reader: reader });
-            let link = Self { connection, since: Instant::now(), patience, late: Late::default() };
+            let link = Self { connection, patience, late: Late::default() };
             link.greet(info).await?;
             Ok(link)
         };
@@ -85,13 +84,7 @@ impl Link {
 
     /// The same connection, with nothing held against it.
     pub(super) fn again(&self) -> Self {
-        let connection = Arc::clone(&self.connection);
-        Self { connection, since: self.since, patience: self.patience, late: Late::default() }
-    }
-
-    /// When it was made.
-    pub(super) fn since(&self) -> Instant {
-        self.since
+        Self { connection: Arc::clone(&self.connection), patience: self.patience, late: Late::default() }
     }
 
     /// Runs a command, and returns the string that it answers.

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use bytes::Bytes;
 use flate2::{bufread::MultiGzDecoder, write};
 use http::{HeaderMap, header};
-use tokio::task::spawn_blocking;
 
+use crate::aside::Aside;
 use crate::refusal::Refusal;
 
 /// What is to be done with a body.
@@ -38,13 +38,11 @@ impl Encoding {
     ///
     /// # Errors
     /// [`Refusal::PayloadTooLarge`] where that is longer than `limit`, and [`Refusal::InvalidGzip`].
-    pub async fn unpack(self, body: Bytes, limit: usize) -> Result<Bytes, Refusal> {
+    pub async fn unpack(self, aside: &Aside, body: Bytes, limit: usize) -> Result<Bytes, Refusal> {
         match self {
             Self::Identity => Ok(body),
             // A few bytes may be unpacked to as many as a body may have, and others' deliveries wait for this thread.
-            Self::Gzip => spawn_blocking(move || gunzip(&body, limit))
-                .await
-                .unwrap_or(Err(Refusal::Internal("a body could not be unpacked"))),
+            Self::Gzip => aside.run(move || gunzip(&body, limit)).await?,
         }
     }
 }

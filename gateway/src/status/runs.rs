@@ -27,8 +27,20 @@ const READ: &str = "
     (SELECT d.reason, d.idempotency_key, d.fingerprint, coalesce(p.slug::text, d.project_slug),
             coalesce(t.slug::text, d.template_slug), (extract(epoch FROM d.accepted_at) * 1000)::bigint, NULL
      FROM dead_letters d LEFT JOIN projects p ON p.id = d.project_id LEFT JOIN templates t ON t.id = d.template_id
-     WHERE d.run_id = $1 AND d.playbook_id = $2 AND ($3::bytea IS NULL OR substr(d.fingerprint, 1, 16) = $3)
+     WHERE d.run_id = $1 AND d.playbook_id = $2 AND ($3::bytea IS NULL OR substr(d.fingerprint, 1, length($3)) = $3) AND $4
      ORDER BY d.created_at DESC LIMIT 1)";
+
+/// Whether a message waits for the operator that could not be read, and may hold any delivery.
+const UNREAD: &str = "SELECT EXISTS (SELECT FROM dead_letters WHERE run_id IS NULL AND status = 'open')";
+
+/// Which dead letters of a run are believed.
+#[derive(Clone, Copy)]
+pub(crate) enum Letters {
+    None,
+    Any,
+    /// That of the delivery whose fingerprint begins so.
+    Of([u8; 16]),
+}
 
 /// Reads runs.
 pub(crate) struct Runs {
@@ -57,21 +69,31 @@ impl Runs {
         self.places.enter()
     }
 
-    /// What there is of this run of that playbook, and of the delivery with this fingerprint.
+    /// What there is of this run of that playbook.
     pub(crate) async fn read(
         &self,
         run: RunId,
         playbook: PlaybookId,
-        fingerprint: Option<[u8; 16]>,
+        letters: Letters,
     ) -> Result<Option<Status>, Refusal> {
-        let fingerprint = fingerprint.map(|fingerprint| fingerprint.to_vec());
-        match timeout(self.patience, self.rows(&run, &playbook, &fingerprint)).await.unwrap_or(Err(Trouble::Slow)) {
+        let fingerprint = if let Letters::Of(fingerprint) = letters { Some(fingerprint.to_vec()) } else { None };
+        let believed = !matches!(letters, Letters::None);
+        let question: [Parameter<'_>; 4] =
+            [(&run.0, Type::UUID), (&playbook.0, Type::UUID), (&fingerprint, Type::BYTEA), (&believed, Type::BOOL)];
+        let rows = self.ask(READ, &question).await?;
+        rows.iter().min_by_key(|row| row.get::<_, Option<&str>>(0).is_some()).map(|row| status(run, row)).transpose()
+    }
+
+    /// Whether there may be more than can be told by a run's id.
+    pub(crate) async fn has_unread(&self) -> Result<bool, Refusal> {
+        Ok(self.ask(UNREAD, &[]).await?.first().is_none_or(|row| row.get(0)))
+    }
+
+    async fn ask(&self, sql: &str, question: &[Parameter<'_>]) -> Result<Vec<Row>, Refusal> {
+        match timeout(self.patience, self.rows(sql, question)).await.unwrap_or(Err(Trouble::Slow)) {
             Ok(rows) => {
                 self.trouble.over();
-                rows.iter()
-                    .min_by_key(|row| row.get::<_, Option<&str>>(0).is_some())
-                    .map(|row| status(run, row))
-                    .transpose()
+                Ok(rows)
             }
             Err(trouble) => {
                 if self.trouble.is_new(&trouble) {
@@ -82,21 +104,14 @@ impl Runs {
         }
     }
 
-    async fn rows(
-        &self,
-        run: &RunId,
-        playbook: &PlaybookId,
-        fingerprint: &Option<Vec<u8>>,
-    ) -> Result<Vec<Row>, Trouble> {
+    async fn rows(&self, sql: &str, question: &[Parameter<'_>]) -> Result<Vec<Row>, Trouble> {
         let connection = Connection::from(self.pool.get().await?);
         // One round trip for all three. Postgres gives up when we do, or those that wait for a lock would pile up there.
         let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", self.patience.as_millis().max(1));
         // Without a prepared statement, so that a pooler may stand between.
-        let question: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&run.0, Type::UUID), (&playbook.0, Type::UUID), (fingerprint, Type::BYTEA)];
         let (begun, rows, ended) = tokio::join!(
             connection.batch_execute(&begin),
-            connection.query_typed(READ, &question),
+            connection.query_typed(sql, question),
             connection.batch_execute("COMMIT"),
         );
         begun?;
@@ -107,12 +122,15 @@ impl Runs {
     }
 }
 
+/// A value, and its type there.
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
 fn status(run: RunId, row: &Row) -> Result<Status, Refusal> {
     let time = |column| {
         row.get::<_, Option<i64>>(column).and_then(|millis| Timestamp::from_millis(millis.try_into().ok()?).ok())
     };
     let stage = match (row.get::<_, Option<&str>>(0), time(6)) {
-        (Some(reason), _) => reason.parse().ok().map(|reason| Stage::Rejected { reason }),
+        (Some(reason), _) => Some(Stage::Rejected { reason: reason.to_owned() }),
         (None, created_at) => created_at.map(|created_at| Stage::Created { created_at }),
     };
     let key = row.get::<_, Option<&str>>(1).and_then(|key| key.parse::<IdempotencyKey>().ok());

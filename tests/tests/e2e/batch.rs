@@ -225,6 +225,17 @@ async fn lines_past_a_limit() {
     assert_eq!(answer.header("connection"), Some("close"));
     let answer = world.send(batch_of(&deploy, vec![b'x'; (16 << 20) + 100_000])).await;
     assert_eq!((codes(&answers(&answer)), answer.header("connection")), (vec![413], Some("close")));
+    // Files of nothing, one after the other, and nothing but ends of lines.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(b"").expect("into memory");
+    let empty = encoder.finish().expect("into memory").repeat(100_000);
+    let empty = batch_of(&deploy, empty).header("content-encoding", "gzip");
+    assert_eq!(codes(&answers(&world.send(empty).await)), [400]);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&vec![b'\n'; 7 << 20]).expect("into memory");
+    encoder.write_all(line("behind-them").as_bytes()).expect("into memory");
+    let blank = batch_of(&deploy, encoder.finish().expect("into memory")).header("content-encoding", "gzip");
+    assert_eq!(codes(&answers(&world.send(blank).await)), [202]);
     let broken = batch_of(&deploy, b"no gzip at all".to_vec()).header("content-encoding", "gzip");
     assert_eq!(codes(&answers(&world.send(broken).await)), [400]);
     world.end().await;
@@ -237,14 +248,15 @@ async fn a_slow_batch() {
     let deploy = world.playbook("acme/deploy").await;
     let (pieces, mut received) = mpsc::unbounded_channel::<Result<String, std::io::Error>>();
     let body = Body::wrap_stream(stream::poll_fn(move |context| received.poll_recv(context)));
-    let send = |piece: String| pieces.send(Ok(piece)).expect("it is being sent");
-    send(line("first") + "\n" + &line("second")[..10]);
+    pieces.send(Ok(line("first") + "\n" + &line("second")[..10])).expect("it is being sent");
     let slow = world.send(batch_of(&deploy, Vec::new()).streamed(body));
-    let meanwhile = async {
+    let (world_ref, deploy_ref) = (&world, &deploy);
+    let meanwhile = async move {
+        let (world, deploy) = (world_ref, deploy_ref);
         // Before its body has ended.
         eventually("the first line is taken", async || world.claimed("first").await.then_some(())).await;
-        world.send(batch(&deploy, &[line("k")])).await.refused(503, "overloaded");
-        send(line("second")[10..].to_owned());
+        world.send(batch(deploy, &[line("k")])).await.refused(503, "overloaded");
+        pieces.send(Ok(line("second")[10..].to_owned())).expect("it is being sent");
         drop(pieces);
     };
     let (answer, ()) = tokio::join!(slow, meanwhile);
@@ -292,6 +304,30 @@ async fn lines_are_treated_as_deliveries() {
     world.breaker_is("open").await;
     let told = answers(&world.send(batch(&deploy, &[line("deferred")])).await);
     assert_eq!((&told[0]["code"], &told[0]["idempotencyCheck"]), (&json!(202), &json!("deferred")));
+    world.end().await;
+}
+
+/// What is switched off while a batch is being sent is off for the lines that come later.
+#[tokio::test]
+async fn a_kill_switch_in_the_midst_of_it() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let (pieces, mut received) = mpsc::unbounded_channel::<Result<String, std::io::Error>>();
+    let body = Body::wrap_stream(stream::poll_fn(move |context| received.poll_recv(context)));
+    pieces.send(Ok(line("first") + "\n")).expect("it is being sent");
+    let (world_ref, deploy_ref) = (&world, &deploy);
+    let meanwhile = async move {
+        let (world, deploy) = (world_ref, deploy_ref);
+        eventually("the first line is taken", async || world.claimed("first").await.then_some(())).await;
+        world.stack.runlatch(&["kill-switch", "on"]).await.expect("engaged");
+        eventually("it is in force", async || (world.send(deploy.probe()).await.status == 404).then_some(())).await;
+        pieces.send(Ok(line("second") + "\n" + &line("third"))).expect("it is being sent");
+        drop(pieces);
+    };
+    let (answer, ()) = tokio::join!(world.send(batch_of(&deploy, Vec::new()).streamed(body)), meanwhile);
+    let told = answers(&answer);
+    assert_eq!(codes(&told), [202, 404, 404]);
+    assert_eq!(told[1]["error"], "kill_switch_engaged");
     world.end().await;
 }
 

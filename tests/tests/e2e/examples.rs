@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use harness::{Playbook, World, payload};
+use futures_util::future::join_all;
+use harness::{Playbook, World, eventually, payload};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// One of the programs, ready to run.
 struct Example {
@@ -143,43 +144,55 @@ async fn they_deliver() {
     world.end().await;
 }
 
-/// An outage is waited for, and one that lasts too long is told.
+/// An outage is waited for, for as long as the gateway asks, and one that lasts too long is told.
 #[tokio::test]
 async fn they_retry() {
     let world = World::start().await;
     let deploy = world.playbook("acme/deploy").await;
     let folder = world.stack.directory().join("examples");
     std::fs::create_dir_all(&folder).expect("a folder");
-    let nobody = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        format!("http://{}", listener.local_addr().expect("an address"))
+    // Taken, and nobody listens.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let nobody = format!("http://{}", socket.local_addr().expect("an address"));
+    let (all, url) = (all(&folder).await, world.stack.url());
+    let bodies: Vec<_> = all.iter().map(|example| payload(example.name)).collect();
+    let deliver = async |url: &str, attempts: &str| {
+        let settings = [("RUNLATCH_ATTEMPTS", attempts), ("RUNLATCH_BACKOFF_SECONDS", "0.001")];
+        let each = all.iter().zip(&bodies);
+        join_all(each.map(|(example, body)| example.deliver(url, &deploy, example.name, body, &settings))).await
     };
-    let all = all(&folder).await;
-    for example in &all {
-        let few = [("RUNLATCH_ATTEMPTS", "2"), ("RUNLATCH_BACKOFF_SECONDS", "0.01")];
-        let output = example.deliver(&nobody, &deploy, "k", "{}", &few).await;
-        assert_eq!(output.status.code(), Some(75), "{}: {}", example.name, said(&output));
-        assert!(output.stdout.is_empty(), "{}: {}", example.name, said(&output));
-    }
+    let told = |outputs: &[Output]| {
+        for (example, output) in all.iter().zip(outputs) {
+            assert_eq!(output.status.code(), Some(75), "{}: {}", example.name, said(output));
+            assert!(output.stdout.is_empty(), "{}: {}", example.name, said(output));
+        }
+    };
+    told(&deliver(&nobody, "2").await);
+
     world.stack.halt("nats").await.expect("halts");
-    let bodies: Vec<_> = all.iter().map(|example| (example, payload(example.name))).collect();
-    let url = world.stack.url();
-    let many = [("RUNLATCH_ATTEMPTS", "20"), ("RUNLATCH_BACKOFF_SECONDS", "0.1")];
-    let delivering = futures_util::future::join_all(
-        bodies.iter().map(|(example, body)| example.deliver(&url, &deploy, example.name, body, &many)),
-    );
+    eventually("the gateway notices", async || (world.send(deploy.delivery("x")).await.status == 503).then_some(()))
+        .await;
+    let refused = async || {
+        let name = "runlatch_gateway_deliveries_total{outcome=\"unavailable\"}";
+        world.metric("gateway-1", name).await.unwrap_or_default()
+    };
+    let (before, since) = (refused().await, Instant::now());
+    told(&deliver(&url, "3").await);
+    // `Retry-After` asks for a second at least, twice; of their own they would be done in milliseconds.
+    assert!(since.elapsed() >= Duration::from_secs(2), "{:?}", since.elapsed());
+    let before = before + 3.0 * all.len() as f64;
+    assert_eq!(refused().await, before, "each has tried three times");
+
     let mend = async {
-        // Each is refused at least once meanwhile.
-        let refused = async || world.total("gateway-1", "runlatch_gateway_deliveries_total").await;
-        harness::eventually("they are refused", async || (refused().await >= 4.0).then_some(())).await;
-        sleep(Duration::from_millis(500)).await;
+        eventually("all are refused", async || (refused().await >= before + all.len() as f64).then_some(())).await;
         world.stack.start("nats").await.expect("starts");
     };
-    let (outputs, ()) = tokio::join!(delivering, mend);
+    let (outputs, ()) = tokio::join!(deliver(&url, "30"), mend);
     for (example, output) in all.iter().zip(&outputs) {
         accepted(example.name, output);
     }
     world.settled().await;
-    assert_eq!(world.count("runs").await, all.len() as i64);
+    assert_eq!(world.runs().await.into_iter().filter(|run| run.key != "x").count(), all.len());
     world.end().await;
 }

@@ -70,7 +70,7 @@ const FORBIDDEN: &[(Role, &[&str])] = &[
 const GRANTED: &[&str] = &[
     "runlatch_gateway SELECT dead_letters.accepted_at dead_letters.created_at dead_letters.fingerprint \
      dead_letters.idempotency_key dead_letters.playbook_id dead_letters.project_id dead_letters.project_slug \
-     dead_letters.reason dead_letters.run_id dead_letters.template_id dead_letters.template_slug kill_switches \
+     dead_letters.reason dead_letters.run_id dead_letters.status dead_letters.template_id dead_letters.template_slug kill_switches \
      organizations playbooks projects runs.accepted_at runs.created_at runs.fingerprint runs.id runs.idempotency_key \
      runs.playbook_id runs.project_id runs.template_id templates webhook_secrets",
     "runlatch_operator DELETE kill_switches",
