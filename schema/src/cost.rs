@@ -99,7 +99,7 @@ impl<'a> Counter<'a> {
         }
         // This stack, too, has an end.
         self.chain += 1;
-        if self.chain > 16 * MAX_NESTING {
+        if self.chain > 4 * MAX_NESTING {
             return Err(InvalidSchema::TooCostly);
         }
         let (mut here, mut chain) = (0, 0);
