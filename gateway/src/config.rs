@@ -87,7 +87,8 @@ pub struct Config {
     /// Connections to Postgres for run status. For each, 16 questions may be in flight; further ones are answered 503 at once.
     #[arg(long, env = "RUNLATCH_STATUS_CONNECTIONS", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub status_connections: u8,
-    /// Longest time for Postgres to tell where a run has got; then the question is answered 503.
+    /// Longest time for Postgres to tell where a run has got, and for what is queued to be settled where Redis knows nothing; then the
+    /// question is answered 503.
     #[arg(long, env = "RUNLATCH_STATUS_TIMEOUT", default_value = "2s", value_parser = some_time)]
     pub status_timeout: Duration,
 

@@ -162,13 +162,10 @@ const UNASKED: &str = "redis: it cannot be told whether this delivery is queued"
 const UNSETTLED: &str = "what was accepted without redis, or what redis has forgotten, may still be queued";
 const UNREAD: &str = "a message that could not be read, which is a dead letter, may hold it";
 
-/// How long what is queued may take to be settled, for a question.
-const DRAINED: Duration = Duration::from_secs(1);
-
 /// Of what Redis does not know, or knows of another playbook: whatever was accepted before the question has left the queue, and then
 /// has a row, a dead letter, or neither. Redis is not believed in this: it may have been away, or emptied, for whoever accepted it.
 async fn unknown(gateway: &Gateway, run: RunId, playbook: PlaybookId) -> Result<Status, Refusal> {
-    if !gateway.queue.drained(DRAINED).await {
+    if !gateway.queue.drained(gateway.runs.patience()).await {
         return Err(Refusal::Unavailable(UNSETTLED));
     }
     match gateway.runs.read(run, playbook, Letters::Any).await? {

@@ -69,6 +69,11 @@ impl Runs {
         self.places.enter()
     }
 
+    /// How long a question may take that has to wait.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// What there is of this run of that playbook.
     pub(crate) async fn read(
         &self,

@@ -11,6 +11,7 @@ use local::Extra;
 use reqwest::Body;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 fn batch(playbook: &Playbook, lines: &[String]) -> Delivery {
     batch_of(playbook, lines.join("\n").into_bytes())
@@ -286,9 +287,10 @@ async fn lines_are_treated_as_deliveries() {
     let schema = "input_schema = '{\"properties\": {\"n\": {\"type\": \"number\"}}}'";
     let playbook = "[organizations.acme.playbooks.deploy]";
     world.stack.catalog(&harness::CATALOG.replace(playbook, &format!("{playbook}\n{schema}"))).await.expect("applied");
-    let bad = r#"{"idempotencyKey":"bad","payload":{"n":"canary"}}"#.to_owned();
+    // Under another key each time: what was accepted before the schema came is known.
+    let bad = || format!(r#"{{"idempotencyKey":"{}","payload":{{"n":"canary"}}}}"#, Uuid::new_v4());
     let told = eventually("the schema is in force", async || {
-        let request = batch(&deploy, &[line("k"), bad.clone()]).header("x-request-id", "batch-1");
+        let request = batch(&deploy, &[line("k"), bad()]).header("x-request-id", "batch-1");
         let answer = world.send(request).await;
         assert_eq!(answer.header("x-request-id"), Some("batch-1"));
         let told = answers(&answer);

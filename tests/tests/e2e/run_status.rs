@@ -179,7 +179,8 @@ async fn what_redis_does_not_know_is_not_unknown() {
 /// Redis may lose what it knows without a word, and is not believed where it knows nothing.
 #[tokio::test]
 async fn what_redis_has_forgotten_is_not_unknown() {
-    let world = World::with(|builder| builder.gateways(2)).await;
+    let quick = || Extra::new().env("RUNLATCH_STATUS_TIMEOUT", "2s");
+    let world = World::with(|builder| builder.gateways(2).gateway(quick())).await;
     let deploy = world.playbook("acme/deploy").await;
     unknown(&world, || deploy.run_of("k")).await.refused(404, "not_found");
     world.stack.stop("worker-1").await.expect("stops");
