@@ -32,7 +32,7 @@ use crate::refusal::Refusal;
 use crate::request::route::Route;
 use crate::request::{encoding::Encoding, id::RequestId, trace};
 use crate::respond::{self, Accepted};
-use crate::service::note;
+use crate::service::{log_fault, note};
 
 /// Most lines of a batch. As many again are answered 413, and no more.
 pub(crate) const MAX_LINES: usize = 5000;
@@ -46,7 +46,7 @@ const WINDOW: usize = 2 * proto::envelope::MAX_DELIVERIES;
 /// A line's answer for each line.
 pub(crate) struct Answers {
     pub(crate) lines: BytesMut,
-    /// False where not all of the body was read.
+    /// False where there was more than a batch may have, or not all of the body was read.
     pub(crate) whole: bool,
     /// The batch's place, until the answers are taken.
     pub(crate) place: Place,
@@ -140,7 +140,7 @@ async fn one(
     }
     .await;
     note(gateway, head, id, &result, began);
-    result
+    result.inspect_err(|refusal| log_fault(id, refusal))
 }
 
 /// Only NDJSON, by its one name; what follows a semicolon means nothing to it.

@@ -5,7 +5,8 @@ use proto::{InvalidPayload, RunId};
 use schema::Issue;
 
 /// Why a delivery is refused. None of these binds the idempotency key, except that an [`Refusal::Unavailable`] may
-/// leave it bound to its own payload: whatever was refused may be sent again as it is (I6).
+/// leave it bound to its own payload, and what the worker found ([`Refusal::Waited`]) has: whatever was refused may be sent
+/// again as it is (I6).
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// No such route, organization or playbook.

@@ -24,9 +24,7 @@ pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Requ
     let mut response = match answer(gateway, activity, &head, &id, &mut body).await {
         Ok(response) => response,
         Err(refusal) => {
-            if let Refusal::Internal(detail) = refusal {
-                tracing::error!(request_id = id.as_str(), detail, "a request was answered 500");
-            }
+            log_fault(&id, &refusal);
             let drained = body::drain(&gateway.draining, &head.headers, &mut body).await;
             respond::refused(&refusal, &head, drained)
         }
@@ -90,6 +88,13 @@ async fn answer(
             gateway.metrics.count_status(result.as_ref().map_or_else(|refusal| refusal.told().code, Status::outcome));
             Ok(respond::run_status(&result?, head))
         }
+    }
+}
+
+/// What callers are not told of a fault of ours.
+pub(crate) fn log_fault(id: &RequestId, refusal: &Refusal) {
+    if let Refusal::Internal(detail) = refusal {
+        tracing::error!(request_id = id.as_str(), detail, "a request was answered 500");
     }
 }
 
