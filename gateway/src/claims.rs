@@ -113,9 +113,11 @@ impl Claims {
         let state = self.breaker.now();
         let State::Closed(link) = &*state else { return self.unclaimed(run).await };
         self.metrics.redis.claims.inc();
-        let (key, value) = (Claim::redis_key(run), claim.encode());
-        let command: [&[u8]; 7] = [b"SET", &key, &value, b"NX", b"GET", b"EX", self.window.as_bytes()];
-        match self.breaker.judged(&state, Access::Write, link.run(&command).await) {
+        let claimed = link.run_all(1, |out| {
+            let (key, value) = (Claim::redis_key(run), claim.encode());
+            resp::command(out, &[b"SET", &key, &value, b"NX", b"GET", b"EX", self.window.as_bytes()]);
+        });
+        match self.breaker.judged(&state, Access::Write, claimed.await) {
             Ok(held) => read(held),
             // Full, Redis refuses even to SET what NX would have left alone.
             Err(Fault::Refused(_)) => self.unclaimed(run).await,

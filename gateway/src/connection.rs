@@ -188,7 +188,7 @@ impl Connection {
         let handled = activity.begin();
         let stream = (request.version() == Version::HTTP_2).then(|| activity.open());
         let crowded = stream.is_some() && activity.streams.crowded();
-        let request = match crowded.then(|| recognise(&gateway, &activity, &request)) {
+        let mut request = match crowded.then(|| recognise(&gateway, &activity, &request)) {
             Some(Err(refusal)) => {
                 self.member.refuse();
                 executor.at_once();
@@ -196,11 +196,12 @@ impl Connection {
             }
             // hyper counts header lines over HTTP/1 only, and each takes more memory than its bytes.
             _ if request.headers().len() > self.limits.headers => Err(respond::too_many_headers()),
-            _ => Ok(request),
+            _ => Ok(request.into_parts()),
         };
         async move {
             let answer = match request {
-                Ok(request) => handle(&gateway, &activity, request).await,
+                // Lent: hyper moves this future, and what is moved into another one is kept room for twice.
+                Ok((ref head, ref mut body)) => handle(&gateway, &activity, head, body).await,
                 Err(answer) => answer,
             };
             drop(handled);

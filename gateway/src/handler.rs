@@ -128,7 +128,8 @@ pub(crate) async fn accept(gateway: &Gateway, sender: &Sender, sent: Submission<
     }
     ops::kill_point!(Claimed);
 
-    let delivery = Delivery {
+    // All that is left of it: the queue may take a while, and one copy of the body is enough for that.
+    let encoded = Delivery {
         run_id: run,
         organization_id: sender.organization().id,
         playbook_id: sender.playbook().id,
@@ -142,10 +143,8 @@ pub(crate) async fn accept(gateway: &Gateway, sender: &Sender, sent: Submission<
         traceparent: traceparent.map(Into::into),
         reply_to: wait.as_ref().map(|wait| wait.subject().into()),
         payload,
-    };
-    let encoded = delivery.encode();
-    // The queue may take a while; one copy of the body is enough for that.
-    drop(delivery);
+    }
+    .encode();
     drop(body);
     let (verdict, accepted_at) = (claimed.verdict, claimed.claim.accepted_at);
     let published = gateway.publisher.publish(run, claimed.ours(), encoded, place, on_the_way, lap).await;

@@ -18,15 +18,14 @@ use crate::respond::{self, Accepted, Response};
 use crate::status::{self, Status};
 
 /// Answers one request. Never fails: a refusal is an answer too.
-pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, request: Request<Incoming>) -> Response {
-    let (head, mut body) = request.into_parts();
+pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, head: &Parts, body: &mut Incoming) -> Response {
     let id = RequestId::of(&head.headers);
-    let mut response = match answer(gateway, activity, &head, &id, &mut body).await {
+    let mut response = match answer(gateway, activity, head, &id, body).await {
         Ok(response) => response,
         Err(refusal) => {
             log_fault(&id, &refusal);
-            let drained = body::drain(&gateway.draining, &head.headers, &mut body).await;
-            respond::refused(&refusal, &head, drained)
+            let drained = body::drain(&gateway.draining, &head.headers, body).await;
+            respond::refused(&refusal, head, drained)
         }
     };
     cors::open(&gateway.origins, &head.headers, &mut response);
@@ -79,12 +78,12 @@ async fn answer(
             Ok(respond::accepted(head.uri.path(), &result?))
         }
         Resource::Batch => {
-            let result = batch::deliver(gateway, activity, &route, head, id, body).await;
+            let result = Box::pin(batch::deliver(gateway, activity, &route, head, id, body)).await;
             gateway.metrics.count_batch(result.as_ref().map_or_else(|refusal| refusal.told().code, |_| "answered"));
             Ok(respond::batch(result?, head))
         }
         Resource::Runs | Resource::Run(_) => {
-            let result = status::tell(gateway, activity, &route, head).await;
+            let result = Box::pin(status::tell(gateway, activity, &route, head)).await;
             gateway.metrics.count_status(result.as_ref().map_or_else(|refusal| refusal.told().code, Status::outcome));
             Ok(respond::run_status(&result?, head))
         }

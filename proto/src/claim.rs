@@ -9,6 +9,7 @@
 //!
 //! A claim is an accelerator, never the authority (I5): a lost one costs a second message in the queue and no more.
 
+use arrayvec::ArrayVec;
 use uuid::Uuid;
 
 use crate::{Fingerprint, IdempotencyKey, PlaybookId, ProjectId, RunId, StreamEpoch, TemplateId, Timestamp};
@@ -87,23 +88,24 @@ impl Claim {
 
     /// The bytes to store.
     pub fn encode(&self) -> Encoded {
-        let mut bytes = [0; Self::MAX_LEN];
-        bytes[0] = if self.queued.is_some() { VERSION } else { BARE };
-        bytes[1] = match self.state {
+        let mut bytes = Encoded::new();
+        let mut put = |field: &[u8]| bytes.try_extend_from_slice(field).expect("as long as the longest claim");
+        let version = if self.queued.is_some() { VERSION } else { BARE };
+        let state = match self.state {
             State::Claimed => b'c',
             State::Published => b'p',
         };
-        bytes[2..18].copy_from_slice(&self.fingerprint);
-        bytes[18..26].copy_from_slice(&self.accepted_at.as_millis().to_be_bytes());
-        bytes[26..42].copy_from_slice(self.playbook.0.as_bytes());
-        bytes[42..50].copy_from_slice(&self.epoch.0.to_be_bytes());
-        let Some(queued) = &self.queued else { return Encoded { bytes, len: Self::BARE_LEN } };
-        bytes[50..66].copy_from_slice(queued.project.0.as_bytes());
-        bytes[66..82].copy_from_slice(queued.template.0.as_bytes());
-        let key = queued.key.as_str().as_bytes();
-        let len = Self::KEY + key.len();
-        bytes[Self::KEY..len].copy_from_slice(key);
-        Encoded { bytes, len }
+        put(&[version, state]);
+        put(&self.fingerprint);
+        put(&self.accepted_at.as_millis().to_be_bytes());
+        put(self.playbook.0.as_bytes());
+        put(&self.epoch.0.to_be_bytes());
+        if let Some(queued) = &self.queued {
+            put(queued.project.0.as_bytes());
+            put(queued.template.0.as_bytes());
+            put(queued.key.as_str().as_bytes());
+        }
+        bytes
     }
 
     /// Reads stored bytes.
@@ -134,19 +136,8 @@ impl Claim {
     }
 }
 
-/// A claim's bytes, on the stack: every delivery has one, and most have a short key.
-pub struct Encoded {
-    bytes: [u8; Claim::MAX_LEN],
-    len: usize,
-}
-
-impl std::ops::Deref for Encoded {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
+/// A claim's bytes, on the stack: every delivery has one.
+pub type Encoded = ArrayVec<u8, { Claim::MAX_LEN }>;
 
 impl Queued {
     fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {

@@ -95,7 +95,9 @@ impl Runs {
     }
 
     async fn ask(&self, sql: &str, question: &[Parameter<'_>]) -> Result<Vec<Row>, Refusal> {
-        match timeout(self.patience, self.rows(sql, question)).await.unwrap_or(Err(Trouble::Slow)) {
+        // Apart, or every delivery, which hardly ever asks, would carry the room for it.
+        let rows = Box::pin(timeout(self.patience, self.rows(sql, question)));
+        match rows.await.unwrap_or(Err(Trouble::Slow)) {
             Ok(rows) => {
                 self.trouble.over();
                 Ok(rows)
