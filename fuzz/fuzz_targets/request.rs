@@ -11,7 +11,7 @@ use gateway::admission::Admission;
 use gateway::auth::authenticate;
 use gateway::catalog::Snapshot;
 use gateway::refusal::Refusal;
-use gateway::request::{body, key, query, route::Route};
+use gateway::request::{body, headers::Headers, key, query, route::Route};
 use gateway::{respond, server};
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -74,14 +74,15 @@ async fn answer(request: http::Request<Incoming>) -> respond::Response {
 
 async fn check(head: &Parts, incoming: &mut Incoming) -> Result<(), Refusal> {
     let route = Route::read(&head.method, head.uri.path())?;
+    let headers = Headers::read(&head.headers);
     let pepper = Pepper::new(&[7; 32]).expect("long enough");
     // Nobody is known here; the checks behind are made all the same.
-    match authenticate(&Snapshot::default(), &pepper, &route, &head.headers) {
+    match authenticate(&Snapshot::default(), &pepper, &route, headers.secret) {
         Err(Refusal::NotFound | Refusal::InvalidSecret) => {}
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("nobody is known"),
     }
-    let key = key::read(&head.headers)?;
+    let key = key::read(headers.idempotency_key)?;
     assert!((1..=255).contains(&key.as_str().len()));
     let selector = query::read(head.uri.query())?;
     let bytes = body::read(incoming, BODY).await?;

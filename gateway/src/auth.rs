@@ -3,16 +3,13 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
 use proto::secret::{Digest, Pepper, Secret};
 use proto::{IdempotencyKey, ProjectId, RunId, Selector, TemplateId};
 
 use crate::catalog::{Organization, Playbook, Snapshot};
 use crate::refusal::Refusal;
+use crate::request::headers::Header;
 use crate::request::route::Route;
-use crate::request::{Header, header};
-
-const WEBHOOK_SECRET: HeaderName = HeaderName::from_static("x-webhook-secret");
 
 /// Somebody who holds a live secret of a playbook. Made only by [`authenticate`].
 pub struct Caller {
@@ -39,10 +36,10 @@ pub fn authenticate(
     snapshot: &Snapshot,
     pepper: &Pepper,
     route: &Route<'_>,
-    headers: &HeaderMap,
+    secret: Header<'_>,
 ) -> Result<Caller, Refusal> {
-    let secret = match header(headers, &WEBHOOK_SECRET) {
-        Header::Once(secret) if secret.len() <= Secret::MAX_LEN => secret,
+    let secret = match secret {
+        Header::Once(secret) if secret.len() <= Secret::MAX_LEN => secret.as_bytes(),
         Header::Once(_) | Header::Missing | Header::Repeated => return Err(Refusal::InvalidSecret),
     };
     // Before the look-up: an unknown playbook must not answer faster than a disabled one, whose existence is told

@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use http::request::Parts;
-use http::{HeaderMap, header};
 use hyper::body::Incoming;
 use tokio::time::sleep;
 
@@ -29,8 +27,9 @@ use crate::auth::Sender;
 use crate::catalog::Snapshot;
 use crate::handler::{Gateway, Submission, accept, identify};
 use crate::refusal::Refusal;
+use crate::request::headers::Header;
 use crate::request::route::Route;
-use crate::request::{encoding::Encoding, id::RequestId, trace};
+use crate::request::{Asked, encoding::Encoding, trace};
 use crate::respond::{self, Accepted};
 use crate::service::{log_fault, note};
 
@@ -57,14 +56,13 @@ pub(crate) async fn deliver(
     gateway: &Gateway,
     activity: &Activity,
     route: &Route<'_>,
-    head: &Parts,
-    id: &RequestId,
+    asked: &Asked<'_>,
     body: &mut Incoming,
 ) -> Result<Answers, Refusal> {
     let batch = gateway.batches.enter()?;
-    let mut sender = Authorised::now(gateway, activity, route, head)?;
-    media_type(&head.headers)?;
-    let encoding = Encoding::read(&head.headers)?;
+    let mut sender = Authorised::now(gateway, activity, route, asked)?;
+    media_type(asked.headers.content_type)?;
+    let encoding = Encoding::read(asked.headers.content_encoding)?;
     let mut lines = Lines::new(body, encoding, gateway.limits);
     let mut window = FuturesOrdered::new();
     let (mut answers, mut count, mut more) = (BytesMut::new(), 0, true);
@@ -79,8 +77,8 @@ pub(crate) async fn deliver(
                     count += 1;
                     more = count < 2 * MAX_LINES;
                     let line = if count > MAX_LINES { Err(Refusal::PayloadTooLarge) } else { line };
-                    let sender = sender.still(gateway, activity, route, head);
-                    window.push_back(one(gateway, sender, head, id, line, place));
+                    let sender = sender.still(gateway, activity, route, asked);
+                    window.push_back(one(gateway, sender, asked, line, place));
                 }
                 _ => more = false,
             },
@@ -100,9 +98,9 @@ struct Authorised {
 }
 
 impl Authorised {
-    fn now(gateway: &Gateway, activity: &Activity, route: &Route<'_>, head: &Parts) -> Result<Self, Refusal> {
+    fn now(gateway: &Gateway, activity: &Activity, route: &Route<'_>, asked: &Asked<'_>) -> Result<Self, Refusal> {
         let catalog = gateway.catalog.current();
-        let sender = identify(gateway, activity, route, &head.headers)?.may_send()?;
+        let sender = identify(gateway, activity, route, asked.headers.secret)?.may_send()?;
         Ok(Self { sender: Arc::new(sender), catalog })
     }
 
@@ -111,11 +109,11 @@ impl Authorised {
         gateway: &Gateway,
         activity: &Activity,
         route: &Route<'_>,
-        head: &Parts,
+        asked: &Asked<'_>,
     ) -> Result<Arc<Sender>, Refusal> {
         let (now, then) = (gateway.catalog.current(), &self.catalog);
         if !matches!((&now, then), (Some(now), Some(then)) if Arc::ptr_eq(now, then)) {
-            *self = Self::now(gateway, activity, route, head)?;
+            *self = Self::now(gateway, activity, route, asked)?;
         }
         Ok(Arc::clone(&self.sender))
     }
@@ -125,8 +123,7 @@ impl Authorised {
 async fn one(
     gateway: &Gateway,
     sender: Result<Arc<Sender>, Refusal>,
-    head: &Parts,
-    id: &RequestId,
+    asked: &Asked<'_>,
     line: Result<bytes::Bytes, Refusal>,
     place: Place,
 ) -> Result<Accepted, Refusal> {
@@ -134,21 +131,21 @@ async fn one(
     let result = async {
         let (line, sender) = (line?, sender?);
         let line = line::read(&line, gateway.limits.bytes)?;
-        let traceparent = trace::parent(&head.headers);
+        let (id, traceparent) = (&asked.id, trace::parent(asked.headers.traceparent));
         let (key, selector, body) = (line.key, line.selector, line.payload);
         accept(gateway, &sender, Submission { place, key, selector, body, id, traceparent, wait: None }).await
     }
     .await;
-    note(gateway, head, id, &result, began);
-    result.inspect_err(|refusal| log_fault(id, refusal))
+    note(gateway, asked, &result, began);
+    result.inspect_err(|refusal| log_fault(&asked.id, refusal))
 }
 
 /// Only NDJSON, by its one name; what follows a semicolon means nothing to it.
-fn media_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let named = types.next().and_then(|value| value.to_str().ok()?.split(';').next());
+fn media_type(header: Header<'_>) -> Result<(), Refusal> {
+    let Header::Once(value) = header else { return Err(Refusal::UnsupportedMediaType) };
+    let named = value.to_str().ok().and_then(|value| value.split(';').next());
     let right = named.is_some_and(|named| named.trim().eq_ignore_ascii_case(MEDIA_TYPE));
-    if right && types.next().is_none() { Ok(()) } else { Err(Refusal::UnsupportedMediaType) }
+    if right { Ok(()) } else { Err(Refusal::UnsupportedMediaType) }
 }
 
 /// Of a batch and of its answer.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, request::Parts};
 use hyper::body::Incoming;
 use prometheus_client::metrics::histogram::Histogram;
 use proto::claim::{Queued, State};
@@ -24,8 +23,9 @@ use crate::metrics::Metrics;
 use crate::publish::Publisher;
 use crate::queue::Queue;
 use crate::refusal::Refusal;
+use crate::request::headers::Header;
 use crate::request::route::Route;
-use crate::request::{body, encoding::Encoding, id::RequestId, key, prefer, query, trace};
+use crate::request::{Asked, body, encoding::Encoding, id::RequestId, key, query, trace};
 use crate::respond::Accepted;
 use crate::status::Runs;
 use crate::wait::{self, Waiters};
@@ -67,20 +67,20 @@ pub(crate) async fn deliver(
     gateway: &Gateway,
     activity: &Activity,
     route: &Route<'_>,
-    head: &Parts,
-    id: &RequestId,
+    asked: &Asked<'_>,
     body: &mut Incoming,
 ) -> Result<Accepted, Refusal> {
+    let headers = &asked.headers;
     let place = gateway.admission.enter()?;
-    let sender = identify(gateway, activity, route, &head.headers)?.may_send()?;
-    let key = key::read(&head.headers)?;
-    let selector = query::read(head.uri.query())?;
-    let encoding = Encoding::read(&head.headers)?;
+    let sender = identify(gateway, activity, route, headers.secret)?.may_send()?;
+    let key = key::read(headers.idempotency_key)?;
+    let selector = query::read(asked.head.uri.query())?;
+    let encoding = Encoding::read(headers.content_encoding)?;
     let mut lap = Instant::now();
     let body = body::read(body, gateway.limits).await?;
     let body = encoding.unpack(&gateway.aside, body, gateway.limits.bytes).await?;
     step(&gateway.metrics.steps().body, &mut lap);
-    let (traceparent, wait) = (trace::parent(&head.headers), prefer::wait(&head.headers));
+    let (id, traceparent, wait) = (&asked.id, trace::parent(headers.traceparent), headers.wait);
     accept(gateway, &sender, Submission { place, key, selector, body, id, traceparent, wait }).await
 }
 
@@ -170,10 +170,10 @@ pub(crate) fn identify(
     gateway: &Gateway,
     activity: &Activity,
     route: &Route<'_>,
-    headers: &HeaderMap,
+    secret: Header<'_>,
 ) -> Result<Caller, Refusal> {
     let catalog = gateway.catalog.current().ok_or(Refusal::Unavailable("no catalog, or one that is too old"))?;
-    let caller = authenticate(&catalog, &gateway.pepper, route, headers)?;
+    let caller = authenticate(&catalog, &gateway.pepper, route, secret)?;
     activity.authenticate();
     Ok(caller)
 }

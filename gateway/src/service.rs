@@ -13,23 +13,23 @@ use crate::handler::{Gateway, deliver, identify};
 use crate::openapi;
 use crate::refusal::Refusal;
 use crate::request::route::{Resource, Route};
-use crate::request::{body, id::RequestId, trace};
+use crate::request::{Asked, body, headers::Headers, id::RequestId, trace};
 use crate::respond::{self, Accepted, Response};
 use crate::status::{self, Status};
 
 /// Answers one request. Never fails: a refusal is an answer too.
 pub(crate) async fn handle(gateway: &Gateway, activity: &Activity, head: &Parts, body: &mut Incoming) -> Response {
-    let id = RequestId::of(&head.headers);
-    let mut response = match answer(gateway, activity, head, &id, body).await {
+    let asked = Asked::read(head);
+    let mut response = match answer(gateway, activity, &asked, body).await {
         Ok(response) => response,
         Err(refusal) => {
-            log_fault(&id, &refusal);
+            log_fault(&asked.id, &refusal);
             let drained = body::drain(&gateway.draining, &head.headers, body).await;
             respond::refused(&refusal, head, drained)
         }
     };
     cors::open(&gateway.origins, &head.headers, &mut response);
-    respond::named(id, response)
+    respond::named(asked.id, response)
 }
 
 /// Whether this request or one before it on its connection had a right secret, before anything else is done with it. One
@@ -43,7 +43,7 @@ pub(crate) fn recognise(gateway: &Gateway, activity: &Activity, request: &Reques
     }
     let route = Route::read(request.method(), request.uri().path())?;
     // What is wrong with it is told in its turn.
-    _ = identify(gateway, activity, &route, request.headers());
+    _ = identify(gateway, activity, &route, Headers::read(request.headers()).secret);
     if activity.authenticated() { Ok(()) } else { Err(Refusal::Overloaded) }
 }
 
@@ -51,17 +51,17 @@ pub(crate) fn recognise(gateway: &Gateway, activity: &Activity, request: &Reques
 pub(crate) fn turn_away(gateway: &Gateway, request: Request<Incoming>, refusal: &Refusal) -> Response {
     gateway.metrics.count(refusal.told().code, Duration::ZERO);
     let head = request.into_parts().0;
-    respond::named(RequestId::of(&head.headers), respond::refused(refusal, &head, false))
+    respond::named(Asked::read(&head).id, respond::refused(refusal, &head, false))
 }
 
 async fn answer(
     gateway: &Gateway,
     activity: &Activity,
-    head: &Parts,
-    id: &RequestId,
+    asked: &Asked<'_>,
     body: &mut Incoming,
 ) -> Result<Response, Refusal> {
-    if head.uri.path() == openapi::PATH {
+    let head = asked.head;
+    if asked.path() == openapi::PATH {
         openapi::read(&head.method, gateway.openapi)?;
         return Ok(respond::openapi(head));
     }
@@ -70,20 +70,20 @@ async fn answer(
     }
     let began = Instant::now();
     let unknown = |refusal: &Refusal| gateway.metrics.count(refusal.told().code, began.elapsed());
-    let route = Route::read(&head.method, head.uri.path()).inspect_err(unknown)?;
+    let route = Route::read(&head.method, asked.path()).inspect_err(unknown)?;
     match route.resource {
         Resource::Deliveries => {
-            let result = deliver(gateway, activity, &route, head, id, body).await;
-            note(gateway, head, id, &result, began);
-            Ok(respond::accepted(head.uri.path(), &result?))
+            let result = deliver(gateway, activity, &route, asked, body).await;
+            note(gateway, asked, &result, began);
+            Ok(respond::accepted(asked.path(), &result?))
         }
         Resource::Batch => {
-            let result = Box::pin(batch::deliver(gateway, activity, &route, head, id, body)).await;
+            let result = Box::pin(batch::deliver(gateway, activity, &route, asked, body)).await;
             gateway.metrics.count_batch(result.as_ref().map_or_else(|refusal| refusal.told().code, |_| "answered"));
             Ok(respond::batch(result?, head))
         }
         Resource::Runs | Resource::Run(_) => {
-            let result = Box::pin(status::tell(gateway, activity, &route, head)).await;
+            let result = Box::pin(status::tell(gateway, activity, &route, asked)).await;
             gateway.metrics.count_status(result.as_ref().map_or_else(|refusal| refusal.told().code, Status::outcome));
             Ok(respond::run_status(&result?, head))
         }
@@ -98,18 +98,12 @@ pub(crate) fn log_fault(id: &RequestId, refusal: &Refusal) {
 }
 
 /// What became of a delivery, for those who look after it.
-pub(crate) fn note(
-    gateway: &Gateway,
-    head: &Parts,
-    id: &RequestId,
-    result: &Result<Accepted, Refusal>,
-    began: Instant,
-) {
+pub(crate) fn note(gateway: &Gateway, asked: &Asked<'_>, result: &Result<Accepted, Refusal>, began: Instant) {
     let outcome = respond::outcome(result);
     gateway.metrics.count(outcome, began.elapsed());
     tracing::debug!(
-        request_id = id.as_str(),
-        traceparent = trace::parent(&head.headers),
+        request_id = asked.id.as_str(),
+        traceparent = trace::parent(asked.headers.traceparent),
         run = result.as_ref().ok().map(|accepted| tracing::field::display(accepted.run())),
         outcome,
         "a delivery is answered"

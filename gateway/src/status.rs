@@ -8,7 +8,6 @@ mod runs;
 
 use std::time::Duration;
 
-use http::request::Parts;
 use proto::dead_letter::Reason;
 use proto::{Claim, Fingerprint, IdempotencyKey, PlaybookId, RunId, Slug, Timestamp};
 use serde::Serialize;
@@ -20,8 +19,8 @@ use crate::auth::Caller;
 use crate::claims::{Found, is_published};
 use crate::handler::{Gateway, identify};
 use crate::refusal::Refusal;
-use crate::request::key;
 use crate::request::route::{Resource, Route};
+use crate::request::{Asked, key};
 
 /// Milliseconds between looks at a claim whose mark may be on its way: a delivery is answered before it is marked.
 const PAUSES: [u64; 9] = [2, 4, 8, 16, 32, 64, 128, 256, 512];
@@ -117,12 +116,12 @@ pub(crate) async fn tell(
     gateway: &Gateway,
     activity: &Activity,
     route: &Route<'_>,
-    head: &Parts,
+    asked: &Asked<'_>,
 ) -> Result<Status, Refusal> {
-    let caller = identify(gateway, activity, route, &head.headers)?;
+    let caller = identify(gateway, activity, route, asked.headers.secret)?;
     let run = match route.resource {
         Resource::Run(run) => run,
-        Resource::Runs | Resource::Deliveries | Resource::Batch => caller.run_id(&key::query(head.uri.query())?),
+        Resource::Runs | Resource::Deliveries | Resource::Batch => caller.run_id(&key::query(asked.head.uri.query())?),
     };
     let _place = gateway.runs.enter()?;
     let playbook = caller.playbook().id;

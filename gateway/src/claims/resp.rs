@@ -34,17 +34,7 @@ pub(super) fn command(out: &mut BytesMut, arguments: &[&[u8]]) {
 
 fn count(out: &mut BytesMut, kind: u8, number: usize) {
     out.put_u8(kind);
-    let mut digits = [0; 20];
-    let (mut at, mut rest) = (digits.len(), number);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.put_slice(&digits[at..]);
+    out.put_slice(itoa::Buffer::new().format(number).as_bytes());
     out.put_slice(b"\r\n");
 }
 

@@ -4,8 +4,9 @@ use std::io::{Read, Write};
 
 use bytes::Bytes;
 use flate2::{bufread::MultiGzDecoder, write};
-use http::{HeaderMap, header};
+use http::HeaderValue;
 
+use super::headers::Header;
 use crate::aside::Aside;
 use crate::refusal::Refusal;
 
@@ -23,14 +24,13 @@ impl Encoding {
     ///
     /// # Errors
     /// [`Refusal::UnsupportedEncoding`] for any other, and for several.
-    pub fn read(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
-        let is = |value: &[u8], name: &str| value.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
-        match (values.next().map(|value| value.as_bytes()), values.next()) {
-            (None, _) => Ok(Self::Identity),
-            (Some(value), None) if is(value, "identity") || is(value, "") => Ok(Self::Identity),
-            (Some(value), None) if is(value, "gzip") || is(value, "x-gzip") => Ok(Self::Gzip),
-            _ => Err(Refusal::UnsupportedEncoding),
+    pub fn read(header: Header<'_>) -> Result<Self, Refusal> {
+        let is = |value: &HeaderValue, name: &str| value.as_bytes().trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        match header {
+            Header::Missing => Ok(Self::Identity),
+            Header::Once(value) if is(value, "identity") || is(value, "") => Ok(Self::Identity),
+            Header::Once(value) if is(value, "gzip") || is(value, "x-gzip") => Ok(Self::Gzip),
+            Header::Once(_) | Header::Repeated => Err(Refusal::UnsupportedEncoding),
         }
     }
 
@@ -85,8 +85,10 @@ fn gunzip(packed: &[u8], limit: usize) -> Result<Bytes, Refusal> {
 #[cfg(test)]
 mod tests {
     use flate2::{Compression, write::GzEncoder};
+    use http::{HeaderMap, header};
 
     use super::*;
+    use crate::request::headers::Headers;
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -99,7 +101,7 @@ mod tests {
         let of = |values: &[&str]| {
             let headers: HeaderMap =
                 values.iter().map(|value| (header::CONTENT_ENCODING, value.parse().expect("a value"))).collect();
-            Encoding::read(&headers).map_err(|refusal| refusal.told().status.as_u16())
+            Encoding::read(Headers::read(&headers).content_encoding).map_err(|refusal| refusal.told().status.as_u16())
         };
         for identity in [&[][..], &["identity"], &[""]] {
             assert_eq!(of(identity), Ok(Encoding::Identity));

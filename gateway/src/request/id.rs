@@ -1,21 +1,22 @@
 //! What a request is called in logs, here and at its sender's: `X-Request-Id`.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use proto::envelope::is_request_id;
 
-/// The header, in a request and in every answer.
+use super::headers::Header;
+
+/// The header in every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The caller's, where it is fit to be repeated; else one made here.
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// Takes or makes one. Nobody is refused for it.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(REQUEST_ID).iter();
-        match (values.next(), values.next()) {
+    pub fn of(header: Header<'_>) -> Self {
+        match header {
             // A clone shares the bytes.
-            (Some(value), None) if is_request_id(value.as_bytes()) => Self(value.clone()),
-            _ => Self::made(),
+            Header::Once(value) if is_request_id(value.as_bytes()) => Self(value.clone()),
+            Header::Once(_) | Header::Missing | Header::Repeated => Self::made(),
         }
     }
 
@@ -40,12 +41,13 @@ impl RequestId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::headers::Headers;
 
     #[test]
     fn taken_or_made() {
         let of = |values: &[&[u8]]| {
             let headers = values.iter().map(|value| (REQUEST_ID, HeaderValue::from_bytes(value).expect("a value")));
-            RequestId::of(&headers.collect()).as_str().to_owned()
+            RequestId::of(Headers::read(&headers.collect()).request_id).as_str().to_owned()
         };
         let longest = [b'r'; 128];
         for taken in [&b"r"[..], b"3f1f7b7e-2c9a-4b53-8e0e-6a1d2f4c5b02", b"Root=1-67891233;Self=1/x", &longest] {

@@ -1,12 +1,9 @@
 //! Check 8: the idempotency key, of a delivery or of a question about one.
 
-use http::{HeaderMap, HeaderName};
 use proto::IdempotencyKey;
 
-use super::{Header, header};
+use super::headers::Header;
 use crate::refusal::Refusal;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-idempotency-key");
 
 /// Reads `idempotencyKey` from the query.
 pub fn query(query: Option<&str>) -> Result<IdempotencyKey, Refusal> {
@@ -20,11 +17,11 @@ pub fn query(query: Option<&str>) -> Result<IdempotencyKey, Refusal> {
 }
 
 /// Reads `X-Idempotency-Key`.
-pub fn read(headers: &HeaderMap) -> Result<IdempotencyKey, Refusal> {
-    match header(headers, &IDEMPOTENCY_KEY) {
+pub fn read(header: Header<'_>) -> Result<IdempotencyKey, Refusal> {
+    match header {
         Header::Missing => Err(Refusal::MissingIdempotencyKey),
         Header::Repeated => Err(Refusal::InvalidIdempotencyKey),
-        Header::Once(value) => IdempotencyKey::from_bytes(value).map_err(|_| Refusal::InvalidIdempotencyKey),
+        Header::Once(value) => IdempotencyKey::from_bytes(value.as_bytes()).map_err(|_| Refusal::InvalidIdempotencyKey),
     }
 }
 

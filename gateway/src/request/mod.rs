@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod encoding;
+pub mod headers;
 pub mod id;
 pub mod key;
 pub mod prefer;
@@ -9,21 +10,25 @@ pub mod query;
 pub mod route;
 pub mod trace;
 
-use http::{HeaderMap, HeaderName};
+use http::request::Parts;
 
-/// How often a header stands in a request.
-pub(crate) enum Header<'a> {
-    Missing,
-    Once(&'a [u8]),
-    Repeated,
+use self::headers::Headers;
+use self::id::RequestId;
+
+/// What is asked, before its body is read.
+pub(crate) struct Asked<'a> {
+    pub(crate) head: &'a Parts,
+    pub(crate) headers: Headers<'a>,
+    pub(crate) id: RequestId,
 }
 
-/// The one value of `name`. Two values are not "the first": a proxy in between may have seen the other.
-pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Header<'a> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Header::Missing,
-        (Some(value), None) => Header::Once(value.as_bytes()),
-        (Some(_), Some(_)) => Header::Repeated,
+impl<'a> Asked<'a> {
+    pub(crate) fn read(head: &'a Parts) -> Self {
+        let headers = Headers::read(&head.headers);
+        Self { head, id: RequestId::of(headers.request_id), headers }
+    }
+
+    pub(crate) fn path(&self) -> &'a str {
+        self.head.uri.path()
     }
 }

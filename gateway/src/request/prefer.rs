@@ -1,17 +1,16 @@
 //! How long a caller would wait for the commit: `Prefer: wait=N` ([RFC 7240, section 4.3](https://www.rfc-editor.org/rfc/rfc7240#section-4.3)).
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderValue;
 
-const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// Longest wait, in seconds; who asks for more is given this.
 pub const MAX_WAIT: u8 = 60;
 
-/// Seconds to wait. None where nothing is said of it, or nothing that can be understood: a preference is never an error.
-pub fn wait(headers: &HeaderMap) -> Option<u8> {
-    headers.get_all(PREFER).iter().find_map(|value| value.to_str().ok()?.split(',').find_map(seconds)).flatten()
+/// Seconds to wait, as the first `wait` says, which counts and none of those behind it: none where nothing is said of it, and none
+/// within where it cannot be understood, since a preference is never an error.
+pub(super) fn wait(value: &HeaderValue) -> Option<Option<u8>> {
+    value.to_str().ok()?.split(',').find_map(seconds)
 }
 
-/// Of several `wait`s the first counts, and none of those behind it.
 fn seconds(preference: &str) -> Option<Option<u8>> {
     // Parameters follow a semicolon; this preference has none that mean anything.
     let (name, value) = preference.split(';').next()?.split_once('=')?;
@@ -26,12 +25,17 @@ fn seconds(preference: &str) -> Option<Option<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use http::HeaderName;
+
+    use crate::request::headers::Headers;
 
     #[test]
     fn waits() {
-        let of =
-            |values: &[&str]| wait(&values.iter().map(|value| (PREFER, value.parse().expect("a value"))).collect());
+        let of = |values: &[&str]| {
+            let values =
+                values.iter().map(|value| (HeaderName::from_static("prefer"), value.parse().expect("a value")));
+            Headers::read(&values.collect()).wait
+        };
         for (values, expected) in [
             (&["wait=10"][..], Some(10)),
             (&["respond-async, wait=5"], Some(5)),

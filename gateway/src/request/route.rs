@@ -49,7 +49,8 @@ impl<'a> Route<'a> {
     }
 
     fn parse(path: &'a str) -> Option<Self> {
-        let (organization, rest) = path.strip_prefix("/api/webhooks/orgs/")?.split_once("/playbooks/")?;
+        let (organization, rest) = path.strip_prefix("/api/webhooks/orgs/")?.split_once('/')?;
+        let rest = rest.strip_prefix("playbooks/")?;
         let (playbook, resource) = match rest.split_once('/') {
             None => (rest, Resource::Deliveries),
             Some((playbook, "batch")) => (playbook, Resource::Batch),

@@ -1,18 +1,15 @@
 //! Where a request belongs in its sender's trace: `traceparent` ([W3C Trace Context](https://www.w3.org/TR/trace-context/)).
 
-use http::{HeaderMap, HeaderName};
+use super::headers::Header;
 
-use super::{Header, header};
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Length of version 00, and of what every later version begins with.
 const LEN: usize = 55;
 
 /// The trace and the span that a request says it is of. None where it says nothing, or nothing that is valid: then the
 /// standard asks to go on as if it had not. It is handed on as it is, since no span is made here.
-pub fn parent(headers: &HeaderMap) -> Option<&str> {
-    let Header::Once(value) = header(headers, &TRACEPARENT) else { return None };
-    let (parent, rest) = std::str::from_utf8(value).ok()?.split_at_checked(LEN)?;
+pub fn parent(header: Header<'_>) -> Option<&str> {
+    let Header::Once(value) = header else { return None };
+    let (parent, rest) = value.to_str().ok()?.split_at_checked(LEN)?;
     let mut fields = parent.split('-');
     let mut field = |length: usize, forbidden: char| {
         fields.next().filter(|field| {
@@ -30,14 +27,19 @@ pub fn parent(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderName};
+
     use super::*;
+    use crate::request::headers::Headers;
+
+    const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
     #[test]
     fn parents() {
         let of = |values: &[&str]| {
             let headers: HeaderMap =
                 values.iter().map(|value| (TRACEPARENT, value.parse().expect("a header's value"))).collect();
-            parent(&headers).map(str::to_owned)
+            parent(Headers::read(&headers).traceparent).map(str::to_owned)
         };
         let plain = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let later = plain.replacen("00", "01", 1);
