@@ -19,6 +19,7 @@ use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisResult};
 use self::breaker::{Access, Breaker, State};
 use self::link::Fault;
 use self::probe::Probe;
+use self::resp::Set;
 use crate::metrics::Metrics;
 
 pub(crate) use breaker::Kind as BreakerState;
@@ -76,8 +77,10 @@ pub enum OnRedisOutage {
 pub struct Claims {
     breaker: Breaker,
     probe: Probe,
-    /// How long a key is remembered, in seconds.
-    window: String,
+    /// Claims a key, for as long as it is remembered.
+    claim: Set,
+    /// Writes over a claim that is still there.
+    mark: Set,
     metrics: Arc<Metrics>,
 }
 
@@ -89,8 +92,10 @@ impl Claims {
             return Err((ErrorKind::InvalidClientConfig, "neither TCP nor a Unix socket").into());
         }
         let probe = Probe::new(redis, patience, Arc::clone(metrics));
-        let (breaker, window) = (Breaker::new(Arc::clone(metrics)), window.as_secs().to_string());
-        Ok(Self { breaker, probe, window, metrics: Arc::clone(metrics) })
+        let breaker = Breaker::new(Arc::clone(metrics));
+        let claim = Set::new(&[b"NX", b"GET", b"EX", window.as_secs().to_string().as_bytes()]);
+        let mark = Set::new(&[b"XX", b"KEEPTTL"]);
+        Ok(Self { breaker, probe, claim, mark, metrics: Arc::clone(metrics) })
     }
 
     /// Connects, and keeps finding out what Redis is good for. Never ends.
@@ -113,10 +118,7 @@ impl Claims {
         let state = self.breaker.now();
         let State::Closed(link) = &*state else { return self.unclaimed(run).await };
         self.metrics.redis.claims.inc();
-        let claimed = link.run_all(1, |out| {
-            let (key, value) = (Claim::redis_key(run), claim.encode());
-            resp::command(out, &[b"SET", &key, &value, b"NX", b"GET", b"EX", self.window.as_bytes()]);
-        });
+        let claimed = link.run_all(1, |out| self.claim.write(out, &Claim::redis_key(run), &claim.encode()));
         match self.breaker.judged(&state, Access::Write, claimed.await) {
             Ok(held) => read(held),
             // Full, Redis refuses even to SET what NX would have left alone.
@@ -156,7 +158,7 @@ impl Claims {
         self.metrics.redis.marks.inc_by(published.len() as u64);
         let marked = link.run_all(published.len(), |out| {
             for (run, claim) in published {
-                resp::command(out, &[b"SET", &Claim::redis_key(*run), &claim.encode(), b"XX", b"KEEPTTL"]);
+                self.mark.write(out, &Claim::redis_key(*run), &claim.encode());
             }
         });
         self.breaker.judged(&state, Access::Write, marked.await).is_ok()

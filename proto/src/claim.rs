@@ -88,22 +88,26 @@ impl Claim {
 
     /// The bytes to store.
     pub fn encode(&self) -> Encoded {
-        let mut bytes = Encoded::new();
-        let mut put = |field: &[u8]| bytes.try_extend_from_slice(field).expect("as long as the longest claim");
-        let version = if self.queued.is_some() { VERSION } else { BARE };
-        let state = match self.state {
+        let mut fixed = [0; Self::KEY];
+        fixed[0] = if self.queued.is_some() { VERSION } else { BARE };
+        fixed[1] = match self.state {
             State::Claimed => b'c',
             State::Published => b'p',
         };
-        put(&[version, state]);
-        put(&self.fingerprint);
-        put(&self.accepted_at.as_millis().to_be_bytes());
-        put(self.playbook.0.as_bytes());
-        put(&self.epoch.0.to_be_bytes());
-        if let Some(queued) = &self.queued {
-            put(queued.project.0.as_bytes());
-            put(queued.template.0.as_bytes());
-            put(queued.key.as_str().as_bytes());
+        fixed[2..18].copy_from_slice(&self.fingerprint);
+        fixed[18..26].copy_from_slice(&self.accepted_at.as_millis().to_be_bytes());
+        fixed[26..42].copy_from_slice(self.playbook.0.as_bytes());
+        fixed[42..50].copy_from_slice(&self.epoch.0.to_be_bytes());
+        let mut bytes = Encoded::new();
+        let mut put = |part: &[u8]| bytes.try_extend_from_slice(part).expect("the longest claim fits");
+        match &self.queued {
+            None => put(&fixed[..Self::BARE_LEN]),
+            Some(queued) => {
+                fixed[50..66].copy_from_slice(queued.project.0.as_bytes());
+                fixed[66..].copy_from_slice(queued.template.0.as_bytes());
+                put(&fixed);
+                put(queued.key.as_str().as_bytes());
+            }
         }
         bytes
     }

@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
+use arrayvec::ArrayVec;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use crate::{Payload, PlaybookId, Selector, text};
+use crate::{Payload, PlaybookId, Selector, Slug, text};
 
 /// BLAKE3 over version, playbook id, selector and payload. Two deliveries of one key are the same delivery exactly
 /// if their fingerprints are equal; if not, the later one is a conflict (I4).
@@ -16,21 +17,27 @@ pub struct Fingerprint(pub [u8; 32]);
 /// Part of the hashed bytes: fingerprints of different versions never compare equal.
 const VERSION: u8 = 1;
 
+/// Most bytes before the payload: five lengths, version, playbook and two slugs.
+const HEAD: usize = 5 * 8 + 1 + 16 + 2 * Slug::MAX_LEN;
+
 impl Fingerprint {
     /// Fingerprint of a delivery to `playbook`.
     pub fn compute(playbook: PlaybookId, selector: &Selector, payload: &Payload<'_>) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        // Each part behind its length, or two different lists of parts could run together to the same bytes.
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-        };
-        part(&[VERSION]);
-        part(playbook.0.as_bytes());
+        // Each part behind its length, or two different lists of parts could run together to the same bytes. Put together before
+        // they are hashed, since each call of the hasher costs more than such a part.
+        let mut head = ArrayVec::<u8, HEAD>::new();
+        let mut put = |bytes: &[u8]| head.try_extend_from_slice(bytes).expect("the longest parts fit");
+        let length = |bytes: &[u8]| (bytes.len() as u64).to_le_bytes();
+        let payload = payload.as_str().as_bytes();
         // No slug is empty, so an empty part says "not named".
-        part(selector.project.as_ref().map_or("", |slug| slug.as_str()).as_bytes());
-        part(selector.template.as_ref().map_or("", |slug| slug.as_str()).as_bytes());
-        part(payload.as_str().as_bytes());
-        Self(*hasher.finalize().as_bytes())
+        let [project, template] =
+            [&selector.project, &selector.template].map(|slug| slug.as_ref().map_or("", Slug::as_str));
+        for part in [&[VERSION][..], playbook.0.as_bytes(), project.as_bytes(), template.as_bytes()] {
+            put(&length(part));
+            put(part);
+        }
+        put(&length(payload));
+        Self(*blake3::Hasher::new().update(&head).update(payload).finalize().as_bytes())
     }
 
     /// The first 16 bytes, which is what a claim has room for.

@@ -1,6 +1,7 @@
 //! As much of Redis' protocol as claims need: [RESP2](https://redis.io/docs/latest/develop/reference/protocol-spec/).
 
 use bytes::{BufMut, BytesMut};
+use proto::Claim;
 
 /// What Redis answers to one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +26,38 @@ const LINE: usize = 64 << 10;
 /// Writes a command: an array of strings.
 pub(super) fn command(out: &mut BytesMut, arguments: &[&[u8]]) {
     count(out, b'*', arguments.len());
-    for argument in arguments {
-        count(out, b'$', argument.len());
-        out.put_slice(argument);
-        out.put_slice(b"\r\n");
+    arguments.iter().for_each(|argument| string(out, argument));
+}
+
+/// `SET` with its options. All of it but key and value is written once, and then only copied: each delivery has two.
+pub(super) struct Set {
+    before: BytesMut,
+    after: BytesMut,
+}
+
+impl Set {
+    pub(super) fn new(options: &[&[u8]]) -> Self {
+        let (mut before, mut after) = (BytesMut::new(), BytesMut::new());
+        count(&mut before, b'*', 3 + options.len());
+        string(&mut before, b"SET");
+        count(&mut before, b'$', Claim::KEY_LEN);
+        options.iter().for_each(|option| string(&mut after, option));
+        Self { before, after }
     }
+
+    pub(super) fn write(&self, out: &mut BytesMut, key: &[u8; Claim::KEY_LEN], value: &[u8]) {
+        out.put_slice(&self.before);
+        out.put_slice(key);
+        out.put_slice(b"\r\n");
+        string(out, value);
+        out.put_slice(&self.after);
+    }
+}
+
+fn string(out: &mut BytesMut, text: &[u8]) {
+    count(out, b'$', text.len());
+    out.put_slice(text);
+    out.put_slice(b"\r\n");
 }
 
 fn count(out: &mut BytesMut, kind: u8, number: usize) {
@@ -81,6 +109,14 @@ mod tests {
         let mut out = BytesMut::new();
         command(&mut out, &[b"SET", b"k\r\n", b"", b"0123456789a"]);
         assert_eq!(&out[..], b"*4\r\n$3\r\nSET\r\n$3\r\nk\r\n\r\n$0\r\n\r\n$11\r\n0123456789a\r\n");
+    }
+
+    #[test]
+    fn sets() {
+        let (key, mut set, mut spelt) = ([b'k'; Claim::KEY_LEN], BytesMut::new(), BytesMut::new());
+        Set::new(&[b"XX", b"EX", b"60"]).write(&mut set, &key, b"a claim");
+        command(&mut spelt, &[b"SET", &key, b"a claim", b"XX", b"EX", b"60"]);
+        assert_eq!(set, spelt);
     }
 
     #[test]
