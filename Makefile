@@ -72,7 +72,7 @@ lint: ## Format, clippy and documentation without a warning; cargo-deny where it
 	if echo "$$tree" | grep kill-points; then echo 'a build without being asked carries kill points'; exit 1; fi
 	@cargo check --release -p runlatch-ops --features kill-points 2>&1 | grep -q 'kill points are for tests' || \
 		{ echo 'a release build does not refuse kill points'; exit 1; }
-	cargo check --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
+	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
 	RUSTDOCFLAGS='-D warnings' cargo doc $(TESTED) --no-deps --document-private-items
 	@if cargo deny --version >/dev/null 2>&1; then set -x; cargo deny check bans licenses sources; fi
 

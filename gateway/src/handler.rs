@@ -128,7 +128,6 @@ pub(crate) async fn accept(gateway: &Gateway, sender: &Sender, sent: Submission<
     }
     ops::kill_point!(Claimed);
 
-    // All that is left of it: the queue may take a while, and one copy of the body is enough for that.
     let encoded = Delivery {
         run_id: run,
         organization_id: sender.organization().id,
@@ -145,6 +144,7 @@ pub(crate) async fn accept(gateway: &Gateway, sender: &Sender, sent: Submission<
         payload,
     }
     .encode();
+    // The queue may take a while, and one copy of the body is enough for that.
     drop(body);
     let (verdict, accepted_at) = (claimed.verdict, claimed.claim.accepted_at);
     let published = gateway.publisher.publish(run, claimed.ours(), encoded, place, on_the_way, lap).await;

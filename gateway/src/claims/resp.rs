@@ -29,7 +29,7 @@ pub(super) fn command(out: &mut BytesMut, arguments: &[&[u8]]) {
     arguments.iter().for_each(|argument| string(out, argument));
 }
 
-/// `SET` with its options. All of it but key and value is written once, and then only copied: each delivery has two.
+/// `SET` with its options. All of it but key and value is written once, and then only copied: most deliveries have two.
 pub(super) struct Set {
     before: BytesMut,
     after: BytesMut,
@@ -113,10 +113,13 @@ mod tests {
 
     #[test]
     fn sets() {
-        let (key, mut set, mut spelt) = ([b'k'; Claim::KEY_LEN], BytesMut::new(), BytesMut::new());
-        Set::new(&[b"XX", b"EX", b"60"]).write(&mut set, &key, b"a claim");
-        command(&mut spelt, &[b"SET", &key, b"a claim", b"XX", b"EX", b"60"]);
-        assert_eq!(set, spelt);
+        let key = [b'k'; Claim::KEY_LEN];
+        for length in [0, 9, 10, Claim::BARE_LEN, Claim::MAX_LEN] {
+            let (value, mut set, mut spelt) = (vec![b'v'; length], BytesMut::new(), BytesMut::new());
+            Set::new(&[b"XX", b"EX", b"60"]).write(&mut set, &key, &value);
+            command(&mut spelt, &[b"SET", &key, &value, b"XX", b"EX", b"60"]);
+            assert_eq!(set, spelt);
+        }
     }
 
     #[test]

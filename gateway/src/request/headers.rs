@@ -1,11 +1,12 @@
-//! The headers that are read here, found in one pass. A look-up hashes its name, and most of these are in hardly any request.
+//! What a delivery, a batch or a question says in its headers, found in one pass. A look-up hashes its name, and most of these are
+//! in hardly any request.
 
 use http::{HeaderMap, HeaderValue};
 
 use super::prefer;
 
 /// How often a header stands in a request. Two values are not "the first": a proxy in between may have seen the other.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Default)]
 pub enum Header<'a> {
     /// Not at all.
     #[default]
@@ -16,8 +17,8 @@ pub enum Header<'a> {
     Repeated,
 }
 
-/// What a request says in its headers, by name.
-#[derive(Default, Debug)]
+/// By name. Not to be printed: a secret is among them (I7).
+#[derive(Default)]
 pub struct Headers<'a> {
     /// `X-Webhook-Secret`.
     pub secret: Header<'a>,
@@ -31,7 +32,7 @@ pub struct Headers<'a> {
     pub request_id: Header<'a>,
     /// `traceparent`.
     pub traceparent: Header<'a>,
-    /// Seconds to wait, of `Prefer`.
+    /// `Prefer`: seconds to wait, 1 to 60; none where the first `wait` cannot be understood.
     pub wait: Option<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! What a request says, read in the order of the contract's checks.
+//! What a request says, judged in the order of the contract's checks.
 
 pub mod body;
 pub mod encoding;

@@ -5,8 +5,8 @@ use http::HeaderValue;
 /// Longest wait, in seconds; who asks for more is given this.
 pub const MAX_WAIT: u8 = 60;
 
-/// Seconds to wait, as the first `wait` says, which counts and none of those behind it: none where nothing is said of it, and none
-/// within where it cannot be understood, since a preference is never an error.
+/// The first `wait` in this value, which counts, and none of those behind it: none where there is none, and none within where it
+/// cannot be understood, since a preference is never an error.
 pub(super) fn wait(value: &HeaderValue) -> Option<Option<u8>> {
     value.to_str().ok()?.split(',').find_map(seconds)
 }
@@ -44,7 +44,9 @@ mod tests {
             (&["wait=61"], Some(60)),
             (&["wait=99999999999999999999999"], Some(60)),
             (&["wait=2, wait=9"], Some(2)),
+            (&["wait=2", "wait=9"], Some(2)),
             (&["wait=x, wait=9"], None),
+            (&["wait=x", "wait=9"], None),
             (&["wait=0"], None),
             (&["wait=-1"], None),
             (&["wait=+1"], None),

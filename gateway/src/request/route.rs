@@ -91,6 +91,8 @@ mod tests {
             ("/api/webhooks/orgs/acme/playbooks/runs/runs".to_owned(), Some(("acme", "runs", Resource::Runs))),
             (below("/batch"), Some(("acme", "deploy", Resource::Batch))),
             (below("/batch/"), None),
+            ("/api/webhooks/orgs/acme".to_owned(), None),
+            ("/api/webhooks/orgs/acme/x/playbooks/deploy".to_owned(), None),
             (below("/runs"), Some(("acme", "deploy", Resource::Runs))),
             (below(&format!("/runs/{run}")), Some(("acme", "deploy", the_run))),
             (below(&format!("/runs/{}", run.to_uppercase())), Some(("acme", "deploy", the_run))),
