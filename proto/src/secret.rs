@@ -114,7 +114,18 @@ impl Digest {
 
     /// True if any of `live` equals this digest. Looks at all of them whatever it finds, so that time tells nothing.
     pub fn matches_any(&self, live: &[Self]) -> bool {
-        live.iter().fold(subtle::Choice::from(0), |found, other| found | self.0.ct_eq(&other.0)).into()
+        let ours = self.halves();
+        let equals = |other: &Self| {
+            let [first, second] = other.halves();
+            ours[0].ct_eq(&first) & ours[1].ct_eq(&second)
+        };
+        live.iter().fold(subtle::Choice::from(0), |found, other| found | equals(other)).into()
+    }
+
+    /// As two numbers, which take two comparisons instead of one for each byte.
+    fn halves(&self) -> [u128; 2] {
+        let (first, second) = self.0.split_at(16);
+        [first, second].map(|half| u128::from_ne_bytes(half.try_into().expect("half of 32 bytes is 16")))
     }
 }
 

@@ -55,6 +55,11 @@ fn a_digest_is_of_its_pepper() {
     assert!(!other.digest(b"a secret of a certain length").matches_any(&[digest]));
     assert!(digest.matches_any(&[Digest::from_bytes(*digest.as_bytes())]));
     assert!(!digest.matches_any(&[]));
+    for at in 0..32 {
+        let mut bytes = *digest.as_bytes();
+        bytes[at] ^= 1;
+        assert!(!digest.matches_any(&[Digest::from_bytes(bytes)]), "another byte {at}");
+    }
 }
 
 #[test]
