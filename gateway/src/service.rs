@@ -71,6 +71,7 @@ async fn answer(
     let began = Instant::now();
     let unknown = |refusal: &Refusal| gateway.metrics.count(refusal.told().code, began.elapsed());
     let route = Route::read(&head.method, asked.path()).inspect_err(unknown)?;
+    // What is boxed here would make the future of every delivery larger.
     match route.resource {
         Resource::Deliveries => {
             let result = deliver(gateway, activity, &route, asked, body).await;
