@@ -226,12 +226,12 @@ impl Queue {
         self.disconnects.clone()
     }
 
-    /// Keeps looking at the stream: every second, after a reconnect, and when the broker says that a stream was made
-    /// or deleted. Ends only by being dropped.
+    /// Keeps looking at the stream: every second, after a reconnect, and when the broker says that something happened
+    /// to it. Ends only by being dropped.
     pub async fn watch(&self) {
         // Best effort: without the right to see advisories, the look each second finds the same a little later.
         let mut advisories = loop {
-            match self.client.subscribe(format!("$JS.EVENT.ADVISORY.STREAM.*.{}", queue::STREAM)).await {
+            match self.client.subscribe(queue::advisories()).await {
                 Ok(advisories) => break advisories,
                 Err(_) => sleep(LOOK).await,
             }
@@ -242,8 +242,10 @@ impl Queue {
             tokio::select! {
                 () = sleep(LOOK) => {}
                 () = self.look.notified() => {}
-                // Whatever happened to it: until it has been looked at, marks are not believed.
-                Some(_) = advisories.next() => self.seen.send_modify(|seen| seen.connection = None),
+                // Until another one has been looked at, marks are not believed.
+                Some(advisory) = advisories.next() => if queue::is_of_another_stream(&advisory.subject) {
+                    self.seen.send_modify(|seen| seen.connection = None);
+                },
             }
         }
     }

@@ -29,6 +29,19 @@ pub fn subject(partition: u16) -> String {
     format!("runs.v1.{partition}")
 }
 
+/// Where the broker tells what happens to the stream ([JetStream advisories]).
+///
+/// [JetStream advisories]: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring/monitoring_jetstream
+pub fn advisories() -> String {
+    format!("$JS.EVENT.ADVISORY.STREAM.*.{STREAM}")
+}
+
+/// Whether an advisory with this subject tells that the stream was made or deleted. Of the others, such as of new
+/// settings, it stays the one that it was.
+pub fn is_of_another_stream(advisory: &str) -> bool {
+    [".CREATED.", ".DELETED."].iter().any(|kind| advisory.contains(kind))
+}
+
 /// Which incarnation of the stream: its creation time in microseconds since the Unix epoch, 0 while unknown.
 ///
 /// A stream that was lost and made anew has another epoch, so marks from before it are worth no more than claims.

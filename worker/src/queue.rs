@@ -15,7 +15,10 @@ use std::{
 
 use async_nats::{Client, connection::State as Connection, jetstream::Context};
 use futures_util::StreamExt;
-use proto::{StreamEpoch, queue::STREAM};
+use proto::{
+    StreamEpoch,
+    queue::{STREAM, advisories, is_of_another_stream},
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -192,9 +195,9 @@ impl Queue {
     /// The broker tells when a stream is made or deleted, before anything can be pulled from the new one. Never ends.
     pub(crate) async fn listen_for_recreation(&self) {
         loop {
-            if let Ok(mut events) = self.client.subscribe(format!("$JS.EVENT.ADVISORY.STREAM.*.{STREAM}")).await {
+            if let Ok(mut events) = self.client.subscribe(advisories()).await {
                 while let Some(event) = events.next().await {
-                    if [".CREATED.", ".DELETED."].iter().any(|kind| event.subject.contains(kind)) {
+                    if is_of_another_stream(&event.subject) {
                         self.doubt();
                     }
                 }

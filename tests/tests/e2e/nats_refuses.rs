@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, stream::Config};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use harness::{World, eventually, payload};
 use local::Extra;
-use proto::queue::STREAM;
+use proto::{StreamEpoch, queue::STREAM};
 
 /// Changes the stream under the running system, and returns what it was.
 async fn reconfigure(world: &World, change: impl FnOnce(&mut Config)) -> Config {
@@ -51,6 +51,36 @@ async fn full() {
     assert_eq!(reconfigure(&world, |_| {}).await.max_messages, 3);
     let (_, text) = world.ops("gateway-1", "/readyz").await;
     assert_eq!(text, "ready\n");
+    world.end().await;
+}
+
+/// An operator's new settings leave the stream the one that it was: what is published meanwhile is known to be in it.
+#[tokio::test]
+async fn given_other_settings() {
+    let world = World::start().await;
+    let deploy = world.playbook("acme/deploy").await;
+    let context = jetstream::new(async_nats::connect(world.stack.nats_url()).await.expect("connects"));
+    let created = context.get_stream(STREAM).await.expect("the stream").cached_info().created;
+    let epoch = StreamEpoch::from_unix_nanos(created.unix_timestamp_nanos());
+    for round in 0..20 {
+        let changes = async {
+            for change in 0..3 {
+                reconfigure(&world, |config| config.description = Some(format!("change {change} of {round}"))).await;
+            }
+        };
+        let sends = async {
+            let mut accepted = vec![];
+            for index in 0..20 {
+                accepted.push(world.send(deploy.delivery(&format!("{round}-{index}"))).await.created().run);
+            }
+            accepted
+        };
+        for run in join(changes, sends).await.1 {
+            assert_eq!(world.marked(run).await.epoch, epoch);
+        }
+    }
+    world.settled().await;
+    assert_eq!(world.count("runs").await, 400);
     world.end().await;
 }
 
