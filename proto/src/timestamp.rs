@@ -1,5 +1,6 @@
 //! When a delivery was accepted.
 
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::fmt::temporal::DateTimePrinter;
@@ -19,6 +20,12 @@ pub struct Timestamp(u64);
 pub struct InvalidTimestamp;
 
 const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
+thread_local! {
+    /// The second that was printed last: a busy gateway prints the same one tens of thousands of times, and its calendar takes
+    /// ten times as long as its milliseconds.
+    static LAST: Cell<(Option<u64>, [u8; Timestamp::LEN])> = const { Cell::new((None, [0; Timestamp::LEN])) };
+}
 
 impl Timestamp {
     /// Length of its text.
@@ -41,6 +48,20 @@ impl Timestamp {
 
     /// Its text, without an allocation.
     pub fn text(&self) -> [u8; Self::LEN] {
+        let second = self.0 / 1000;
+        let (last, mut text) = LAST.get();
+        if last != Some(second) {
+            text = Self(second * 1000).print();
+            LAST.set((Some(second), text));
+        }
+        let millis = (self.0 % 1000) as u16;
+        for (place, unit) in [(20, 100), (21, 10), (22, 1)] {
+            text[place] = b'0' + (millis / unit % 10) as u8;
+        }
+        text
+    }
+
+    fn print(&self) -> [u8; Self::LEN] {
         let mut text = [0; Self::LEN];
         let millis = i64::try_from(self.0).unwrap_or_default();
         let moment = jiff::Timestamp::from_millisecond(millis).expect("no timestamp is beyond jiff's last moment");

@@ -79,6 +79,10 @@ proptest! {
         let timestamp = Timestamp::from_millis(millis).unwrap();
         assert_eq!(timestamp.to_string(), show(millis));
         assert_eq!(show(millis).parse(), Ok(timestamp));
+        // In the same second, of which the text is kept.
+        for other in [0, 7, 89, 500, 999].map(|part| (millis / 1000 * 1000 + part).min(LAST_MILLIS)) {
+            assert_eq!(Timestamp::from_millis(other).unwrap().to_string(), show(other));
+        }
     }
 
     /// One character changed, added or removed.

@@ -29,7 +29,7 @@ pub(super) struct Link {
 
 struct Connection {
     wire: Arc<Wire>,
-    _reader: AbortOnDropHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 /// Answers that were late, one after another, since the last one that was not.
@@ -57,9 +57,9 @@ impl Link {
     pub(super) async fn connect(info: &ConnectionInfo, patience: Duration) -> Result<Self, Fault> {
         let connecting = async {
             let wire = Arc::new(Wire::new(Socket::connect(info).await.map_err(|_| Fault::Lost)?));
-            let reading = Arc::clone(&wire);
-            let reader = AbortOnDropHandle::new(tokio::spawn(async move { reading.read(patience).await }));
-            let connection = Arc::new(Connection { wire, _reader: reader });
+            let running = Arc::clone(&wire);
+            let task = AbortOnDropHandle::new(tokio::spawn(async move { running.run(patience).await }));
+            let connection = Arc::new(Connection { wire, _task: task });
             let link = Self { connection, patience, late: Late::default() };
             link.greet(info).await?;
             Ok(link)
@@ -99,7 +99,7 @@ impl Link {
         write: impl FnOnce(&mut BytesMut),
     ) -> Result<Option<Vec<u8>>, Fault> {
         let sent = Instant::now();
-        let reply = self.connection.wire.ask(count, write).await;
+        let reply = self.connection.wire.ask(count, sent, write).await;
         match &reply {
             Err(Fault::Late) => self.late.add(sent, Instant::now()),
             _ => self.late.clear(),

@@ -1,12 +1,15 @@
-//! Group commit of commands: what arrives while Redis is busy with others goes out together, in one write, and is answered in
-//! one read. Whoever finds the wire idle writes at once, on its own task; so an idle gateway adds no latency, and a busy one
-//! pays for a system call, here and there, once for many.
+//! Group commit of commands: what is asked in the same moment, or while Redis is busy with others, goes out together, in one
+//! write, and is answered in one read.
 //!
 //! ```text
-//!  command ──▶ out ──▶ at once, while fewer than BATCHES are unanswered ──▶ socket
-//!     ▲         └────▶ by the reader, when a batch is answered ───────────────▲
-//!     └──────────────── reply, lateness or loss ◀── reader ◀──────────────────┘
+//!  command ──▶ out ──▶ written, while fewer than BATCHES are unanswered ──▶ socket
+//!     ▲                                                                       │
+//!     └───────── reply, lateness or loss ◀──────── read ◀─────────────────────┘
 //! ```
+//!
+//! One task writes and reads. The first command of a moment wakes it, and it has its turn behind all tasks that were ready
+//! before: by then they have asked too. So a gateway with one delivery at hand loses next to nothing, and a busy one pays for
+//! a system call, and Redis for waking up, once for many.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -30,8 +33,8 @@ const INPUT: usize = 16 << 10;
 pub(super) struct Wire {
     socket: Socket,
     state: Mutex<State>,
-    /// The reader is to finish a write that the socket had no room for.
-    unfinished: Notify,
+    /// There is something to write.
+    due: Notify,
 }
 
 #[derive(Default)]
@@ -43,9 +46,8 @@ struct State {
     answered: u64,
     /// Where unanswered batches end, in replies.
     ends: VecDeque<u64>,
-    /// Somebody is writing; where the socket had no room, the rest of it.
-    writing: bool,
-    rest: BytesMut,
+    /// That was said, and nobody has looked since.
+    due: bool,
     waiting: VecDeque<Waiting>,
     closed: bool,
 }
@@ -62,11 +64,17 @@ struct Waiting {
 
 impl Wire {
     pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, state: Mutex::default(), unfinished: Notify::new() }
+        Self { socket, state: Mutex::default(), due: Notify::new() }
     }
 
-    /// Sends what `write` writes, which has so many replies, and returns the last one, or the first that is an error.
-    pub(super) async fn ask(&self, replies: usize, write: impl FnOnce(&mut BytesMut)) -> Result<Reply, Fault> {
+    /// Sends what `write` writes, which has so many replies, and returns the last one, or the first that is an error. `since`
+    /// is now: from then on it can be late.
+    pub(super) async fn ask(
+        &self,
+        replies: usize,
+        since: Instant,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> Result<Reply, Fault> {
         let (told, reply) = oneshot::channel();
         {
             let mut state = self.state();
@@ -75,48 +83,50 @@ impl Wire {
             }
             write(&mut state.out);
             state.asked += replies as u64;
-            state.waiting.push_back(Waiting { told: Some(told), replies, error: None, since: Instant::now() });
-            self.flush(state);
+            state.waiting.push_back(Waiting { told: Some(told), replies, error: None, since });
+            // Where enough is unanswered, the next answer lets it go.
+            if !state.due && state.ends.len() < BATCHES {
+                state.due = true;
+                self.due.notify_one();
+            }
         }
-        // Without a word only where the reader is gone.
+        // Without a word only where the connection has ended.
         reply.await.unwrap_or(Err(Fault::Lost))
     }
 
-    /// Reads replies, until the connection ends or is not to be trusted. Whoever still waits then is told that it is lost.
-    /// However it ends, cut short included: nobody else would tell them.
-    pub(super) async fn read(&self, patience: Duration) {
+    /// Writes commands and reads replies, until the connection ends or is not to be trusted. Whoever still waits then is told
+    /// that it is lost. However it ends, cut short included: nobody else would tell them.
+    pub(super) async fn run(&self, patience: Duration) {
         let _closing = Closing(self);
-        _ = self.keep_reading(patience).await;
+        _ = self.keep_going(patience).await;
     }
 
-    async fn keep_reading(&self, patience: Duration) -> io::Result<()> {
+    async fn keep_going(&self, patience: Duration) -> io::Result<()> {
         let mut input = BytesMut::with_capacity(INPUT);
+        // What the socket has yet to take of a batch.
+        let mut batch = BytesMut::new();
         // Whoever comes after a look can be late no earlier than that.
         let mut look = pin!(sleep(patience));
-        let mut unfinished = false;
         loop {
             tokio::select! {
                 biased;
                 come = self.socket.readable() => come?,
-                () = self.unfinished.notified() => unfinished = true,
-                room = self.socket.writable(), if unfinished => room?,
+                () = self.due.notified() => {}
+                room = self.socket.writable(), if !batch.is_empty() => room?,
                 () = &mut look => look.as_mut().reset(self.tell_late(patience).into()),
-            }
-            if unfinished {
-                unfinished = self.go_on_writing()?;
             }
             input.reserve(INPUT / 2);
             match self.socket.try_read(&mut input) {
                 Ok(0) => return Ok(()),
-                Ok(_) => self.take(&mut input)?,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Ok(_) => self.take(&mut input, &mut batch)?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.write(&mut batch)?,
                 Err(error) => return Err(error),
             }
         }
     }
 
     /// Tells replies to those who wait for them, and lets the next batch go.
-    fn take(&self, input: &mut BytesMut) -> io::Result<()> {
+    fn take(&self, input: &mut BytesMut, batch: &mut BytesMut) -> io::Result<()> {
         let mut told = Vec::with_capacity(64);
         let mut at = 0;
         let mut state = self.state();
@@ -136,10 +146,12 @@ impl Wire {
         while state.ends.front().is_some_and(|end| *end <= state.answered) {
             state.ends.pop_front();
         }
-        self.flush(state);
+        drop(state);
         input.advance(at);
+        // First: Redis works on it while the others are told.
+        let written = self.write(batch);
         told.into_iter().for_each(|(told, reply)| drop(told.send(Ok(reply))));
-        Ok(())
+        written
     }
 
     /// Tells those that have waited for too long, and returns when to look again.
@@ -155,41 +167,25 @@ impl Wire {
         now + patience
     }
 
-    /// Writes what there is, unless somebody does or Redis has enough to do.
-    fn flush<'a>(&'a self, mut state: MutexGuard<'a, State>) {
-        while !state.writing && !state.out.is_empty() && state.ends.len() < BATCHES {
-            let (end, mut batch) = (state.asked, state.out.split());
-            state.ends.push_back(end);
-            state.writing = true;
-            // Others go on adding meanwhile: the kernel delivers on loopback within the call.
-            drop(state);
-            let written = self.socket.try_write(&batch);
-            state = self.state();
-            match written {
-                Ok(count) if count == batch.len() => state.writing = false,
-                // No room, or an error: the reader waits for the one and meets the other.
-                other => {
-                    batch.advance(other.unwrap_or_default());
-                    state.rest = batch;
-                    self.unfinished.notify_one();
+    /// Writes what there is, for as long as the socket has room, unless Redis has enough to do.
+    fn write(&self, batch: &mut BytesMut) -> io::Result<()> {
+        loop {
+            if batch.is_empty() {
+                let mut state = self.state();
+                state.due = false;
+                if state.out.is_empty() || state.ends.len() >= BATCHES {
+                    return Ok(());
                 }
+                let end = state.asked;
+                state.ends.push_back(end);
+                *batch = state.out.split();
             }
-        }
-    }
-
-    /// Goes on with what the socket had no room for. True if it still has none.
-    fn go_on_writing(&self) -> io::Result<bool> {
-        let mut state = self.state();
-        while !state.rest.is_empty() {
-            match self.socket.try_write(&state.rest) {
-                Ok(count) => state.rest.advance(count),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+            match self.socket.try_write(batch) {
+                Ok(count) => batch.advance(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
-        state.writing = false;
-        self.flush(state);
-        Ok(false)
     }
 
     fn close(&self) {
@@ -218,26 +214,73 @@ impl Drop for Closing<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
     use tokio::time::timeout;
+    use tokio_util::task::AbortOnDropHandle;
 
-    use super::{Fault, Socket, Wire};
+    use super::{Fault, Reply, Socket, Wire};
 
     #[tokio::test]
-    async fn a_reader_that_is_cut_short_leaves_nobody_waiting() {
+    async fn a_task_that_is_cut_short_leaves_nobody_waiting() {
         let (ours, _silent) = UnixStream::pair().expect("a pair of sockets");
         let wire = Arc::new(Wire::new(Socket::Unix(ours)));
-        let [reading, asking] = [Arc::clone(&wire), Arc::clone(&wire)];
-        let reader = tokio::spawn(async move { reading.read(Duration::from_secs(60)).await });
-        let asker = tokio::spawn(async move { asking.ask(1, |out| out.extend_from_slice(b"PING\r\n")).await });
+        let [running, asking] = [Arc::clone(&wire), Arc::clone(&wire)];
+        let task = tokio::spawn(async move { running.run(Duration::from_secs(60)).await });
+        let asker =
+            tokio::spawn(async move { asking.ask(1, Instant::now(), |out| out.extend_from_slice(b"PING\r\n")).await });
         while wire.state().waiting.is_empty() {
             tokio::task::yield_now().await;
         }
-        reader.abort();
+        task.abort();
         let told = timeout(Duration::from_secs(10), asker).await.expect("told").expect("no panic");
         assert!(matches!(told, Err(Fault::Lost)), "{told:?}");
-        assert!(matches!(wire.ask(1, |_| ()).await, Err(Fault::Lost)));
+        assert!(matches!(wire.ask(1, Instant::now(), |_| ()).await, Err(Fault::Lost)));
+    }
+
+    fn ask(wire: &Arc<Wire>, command: Vec<u8>) -> impl Future<Output = Result<Reply, Fault>> + use<> {
+        let wire = Arc::clone(wire);
+        async move { wire.ask(1, Instant::now(), |out| out.extend_from_slice(&command)).await }
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_in_one_moment_is_one_batch() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        let wire = Arc::new(Wire::new(Socket::Unix(ours)));
+        let running = Arc::clone(&wire);
+        let _task = AbortOnDropHandle::new(tokio::spawn(async move { running.run(Duration::from_secs(60)).await }));
+        tokio::task::yield_now().await;
+        let asked = [(); 3].map(|()| tokio::spawn(ask(&wire, b"PING\r\n".to_vec())));
+        let mut commands = [0; 18];
+        theirs.read_exact(&mut commands).await.expect("the commands");
+        assert_eq!(wire.state().ends, [3]);
+        theirs.write_all(b"+1\r\n+2\r\n+3\r\n").await.expect("the replies");
+        for (asked, text) in asked.into_iter().zip(["1", "2", "3"]) {
+            let reply = timeout(Duration::from_secs(10), asked).await.expect("told").expect("no panic");
+            assert!(matches!(&reply, Ok(Reply::Text(told)) if told == text.as_bytes()), "{reply:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_has_no_room_for_follows() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        let wire = Arc::new(Wire::new(Socket::Unix(ours)));
+        let running = Arc::clone(&wire);
+        let _task = AbortOnDropHandle::new(tokio::spawn(async move { running.run(Duration::from_secs(60)).await }));
+        let long: Vec<u8> = (0..4_u32 << 20).map(|index| index.to_le_bytes()[0]).collect();
+        let asked = tokio::spawn(ask(&wire, long.clone()));
+        let next = tokio::spawn(ask(&wire, b"next".to_vec()));
+        let mut commands = vec![0; long.len() + 4];
+        timeout(Duration::from_secs(10), theirs.read_exact(&mut commands))
+            .await
+            .expect("in time")
+            .expect("the commands");
+        assert!(commands[..long.len()] == long && commands[long.len()..] == *b"next");
+        theirs.write_all(b"+1\r\n+2\r\n").await.expect("the replies");
+        for asked in [asked, next] {
+            assert!(timeout(Duration::from_secs(10), asked).await.expect("told").expect("no panic").is_ok());
+        }
     }
 }
