@@ -254,7 +254,10 @@ mod tests {
         tokio::task::yield_now().await;
         let asked = [(); 3].map(|()| tokio::spawn(ask(&wire, b"PING\r\n".to_vec())));
         let mut commands = [0; 18];
-        theirs.read_exact(&mut commands).await.expect("the commands");
+        timeout(Duration::from_secs(10), theirs.read_exact(&mut commands))
+            .await
+            .expect("in time")
+            .expect("the commands");
         assert_eq!(wire.state().ends, [3]);
         theirs.write_all(b"+1\r\n+2\r\n+3\r\n").await.expect("the replies");
         for (asked, text) in asked.into_iter().zip(["1", "2", "3"]) {
