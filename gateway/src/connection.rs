@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::executor::Executor;
 use crate::activity::Answer;
-use crate::coalesce::Coalesce;
 use crate::crowd::Member;
 use crate::handler::Gateway;
 use crate::linger::Linger;
@@ -126,7 +125,7 @@ impl Connection {
         let executor = Executor::default();
         let protocol = protocol(self.limits, executor.clone());
         let service = service_fn(|request| self.answer(&executor, request));
-        let mut connection = pin!(protocol.serve_connection(TokioIo::new(Coalesce::new(Linger::new(stream))), service));
+        let mut connection = pin!(protocol.serve_connection(TokioIo::new(Linger::new(stream)), service));
         let (mut patience, mut pauses) = (self.limits.header_time, 0);
         let mut finishing = false;
         // All that may end it. A request wakes this task several times, and none of these; so they are not asked each time.

@@ -19,7 +19,6 @@ pub mod auth;
 mod batch;
 pub mod catalog;
 pub mod claims;
-mod coalesce;
 pub mod config;
 mod connection;
 mod cors;
