@@ -242,8 +242,8 @@ impl Queue {
             tokio::select! {
                 () = sleep(LOOK) => {}
                 () = self.look.notified() => {}
-                // Until another one has been looked at, marks are not believed.
-                Some(advisory) = advisories.next() => if queue::is_of_another_stream(&advisory.subject) {
+                // Until it has been looked at again, marks are not believed.
+                Some(advisory) = advisories.next() => if queue::tells_of_recreation(&advisory.subject) {
                     self.seen.send_modify(|seen| seen.connection = None);
                 },
             }

@@ -36,9 +36,9 @@ pub fn advisories() -> String {
     format!("$JS.EVENT.ADVISORY.STREAM.*.{STREAM}")
 }
 
-/// Whether an advisory with this subject tells that the stream was made or deleted. Of the others, such as of new
-/// settings, it stays the one that it was.
-pub fn is_of_another_stream(advisory: &str) -> bool {
+/// Whether an advisory with this subject tells that the stream was made or deleted. After any other, such as of new
+/// settings or another leader, it is the one that it was.
+pub fn tells_of_recreation(advisory: &str) -> bool {
     [".CREATED.", ".DELETED."].iter().any(|kind| advisory.contains(kind))
 }
 

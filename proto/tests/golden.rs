@@ -268,6 +268,26 @@ fn names_in_redis_and_in_nats() {
     assert_eq!(StreamEpoch::from_unix_nanos(-1_000_000), StreamEpoch::UNKNOWN);
 }
 
+/// The subjects under which nats-server publishes what happens to a stream.
+#[test]
+fn a_stream_that_was_made_or_deleted_may_be_another() {
+    assert_eq!(queue::advisories(), "$JS.EVENT.ADVISORY.STREAM.*.RUNS");
+    for (kind, recreation) in [
+        ("CREATED", true),
+        ("DELETED", true),
+        ("UPDATED", false),
+        ("LEADER_ELECTED", false),
+        ("QUORUM_LOST", false),
+        ("SNAPSHOT_CREATE", false),
+        ("SNAPSHOT_COMPLETE", false),
+        ("RESTORE_CREATE", false),
+        ("RESTORE_COMPLETE", false),
+    ] {
+        let subject = format!("$JS.EVENT.ADVISORY.STREAM.{kind}.RUNS");
+        assert_eq!(queue::tells_of_recreation(&subject), recreation, "{subject}");
+    }
+}
+
 #[test]
 fn a_secret_and_its_digest() {
     let counting: [u8; 32] = std::array::from_fn(|index| index as u8);

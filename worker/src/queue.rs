@@ -17,7 +17,7 @@ use async_nats::{Client, connection::State as Connection, jetstream::Context};
 use futures_util::StreamExt;
 use proto::{
     StreamEpoch,
-    queue::{STREAM, advisories, is_of_another_stream},
+    queue::{STREAM, advisories, tells_of_recreation},
 };
 use tokio::{
     sync::watch,
@@ -197,7 +197,7 @@ impl Queue {
         loop {
             if let Ok(mut events) = self.client.subscribe(advisories()).await {
                 while let Some(event) = events.next().await {
-                    if is_of_another_stream(&event.subject) {
+                    if tells_of_recreation(&event.subject) {
                         self.doubt();
                     }
                 }

@@ -1,4 +1,4 @@
-//! The queue is there, but full, or its acknowledgements do not come.
+//! The queue is there, but full, or given other settings, or its acknowledgements do not come.
 
 use std::time::{Duration, Instant};
 
