@@ -7,9 +7,9 @@
 //!     └───────── reply, lateness or loss ◀──────── read ◀─────────────────────┘
 //! ```
 //!
-//! One task writes and reads. The first command of a moment wakes it, and it has its turn behind all tasks that were ready
-//! before: by then they have asked too. So a gateway with one delivery at hand loses next to nothing, and a busy one pays for
-//! a system call, and Redis for waking up, once for many.
+//! One task writes and reads. The first command of a moment wakes it, and it has its turn when the tasks that were ready
+//! before have had theirs, and have asked too. So a gateway with one delivery at hand loses next to nothing, and a busy one pays
+//! for a system call, and Redis for waking up, once for many.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -46,7 +46,7 @@ struct State {
     answered: u64,
     /// Where unanswered batches end, in replies.
     ends: VecDeque<u64>,
-    /// That was said, and nobody has looked since.
+    /// [`Wire::due`] was told, and `out` has not been looked at since.
     due: bool,
     waiting: VecDeque<Waiting>,
     closed: bool,
@@ -148,10 +148,10 @@ impl Wire {
         }
         drop(state);
         input.advance(at);
-        // First: Redis works on it while the others are told.
-        let written = self.write(batch);
+        // First: Redis works on it while the others are told. An error is met again, when all that has come is read.
+        _ = self.write(batch);
         told.into_iter().for_each(|(told, reply)| drop(told.send(Ok(reply))));
-        written
+        Ok(())
     }
 
     /// Tells those that have waited for too long, and returns when to look again.
@@ -159,6 +159,7 @@ impl Wire {
         let now = Instant::now();
         let mut state = self.state();
         for waiting in &mut state.waiting {
+            // Those behind it have waited for less, but for the moment that a thread may take from its clock to our lock.
             if now.saturating_duration_since(waiting.since) < patience {
                 return waiting.since + patience;
             }
@@ -171,6 +172,8 @@ impl Wire {
     fn write(&self, batch: &mut BytesMut) -> io::Result<()> {
         loop {
             if batch.is_empty() {
+                // Let go of, so that `out` can use its memory again.
+                *batch = BytesMut::new();
                 let mut state = self.state();
                 state.due = false;
                 if state.out.is_empty() || state.ends.len() >= BATCHES {
@@ -216,12 +219,13 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
+    use futures_util::future::join_all;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
     use tokio::time::timeout;
     use tokio_util::task::AbortOnDropHandle;
 
-    use super::{Fault, Reply, Socket, Wire};
+    use super::{Fault, INPUT, Reply, Socket, Wire};
 
     #[tokio::test]
     async fn a_task_that_is_cut_short_leaves_nobody_waiting() {
@@ -264,6 +268,33 @@ mod tests {
             let reply = timeout(Duration::from_secs(10), asked).await.expect("told").expect("no panic");
             assert!(matches!(&reply, Ok(Reply::Text(told)) if told == text.as_bytes()), "{reply:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_told_where_nothing_can_be_written_any_more() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        let wire = Arc::new(Wire::new(Socket::Unix(ours)));
+        let running = Arc::clone(&wire);
+        let _task = AbortOnDropHandle::new(tokio::spawn(async move { running.run(Duration::from_secs(60)).await }));
+        let mut asked = vec![];
+        for command in [b"1", b"2"] {
+            asked.push(tokio::spawn(ask(&wire, command.to_vec())));
+            theirs.read_exact(&mut [0]).await.expect("the command");
+        }
+        asked.push(tokio::spawn(ask(&wire, b"3".to_vec())));
+        while wire.state().waiting.len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        // The first reply lets the third command go; the second one takes several reads.
+        let long = vec![b'x'; 4 * INPUT];
+        let replies = [format!("+1\r\n${}\r\n", long.len()).as_bytes(), &long, b"\r\n"].concat();
+        theirs.write_all(&replies).await.expect("the replies");
+        drop(theirs);
+        let told = timeout(Duration::from_secs(10), join_all(asked)).await.expect("told");
+        let told: Vec<_> = told.into_iter().map(|told| told.expect("no panic")).collect();
+        assert!(matches!(&told[0], Ok(Reply::Text(text)) if text == b"1"), "{:?}", told[0]);
+        assert!(matches!(&told[1], Ok(Reply::Text(text)) if *text == long), "{:?}", told[1].as_ref().err());
+        assert!(matches!(told[2], Err(Fault::Lost)), "{:?}", told[2]);
     }
 
     #[tokio::test]
