@@ -7,9 +7,10 @@
 //!     └───────── reply, lateness or loss ◀──────── read ◀─────────────────────┘
 //! ```
 //!
-//! One task writes and reads. The first command of a moment wakes it, and it has its turn when the tasks that were ready
-//! before have had theirs, and have asked too. So a gateway with one delivery at hand loses next to nothing, and a busy one pays
-//! for a system call, and Redis for waking up, once for many.
+//! One task writes and reads. The first command of a moment wakes it. Where there is one thread, it has its turn when the tasks
+//! that were ready before have had theirs, and have asked too; where there are several, it runs next on the one that woke it, and
+//! others ask meanwhile. So a gateway with one delivery at hand loses next to nothing, and a busy one pays for a system call, and
+//! Redis for waking up, once for many.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
