@@ -99,7 +99,7 @@ async fn what_goes_back_and_forth_during_an_outage_is_not_poison() {
 /// Where the answer to the COMMIT of a count is lost, the attempt is counted once, is not begun, and is taken back.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_counted_without_an_answer_is_taken_back() {
-    let world = World::with(Stack::builder().worker(Extra::new().env("RUNLATCH_MAX_HOLD", "1s"))).await;
+    let world = World::with(Stack::builder().worker(alone())).await;
     suspected(&world, 3).await;
     let sql = "
         CREATE FUNCTION outlast() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END';
@@ -118,10 +118,7 @@ async fn what_is_counted_without_an_answer_is_taken_back() {
 /// A session that waits for a lock does not notice that its client has gone, so Postgres must give up by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_waits_for_ever_that_nobody_waits_for() {
-    let extra = Extra::new().env("RUNLATCH_MAX_HOLD", "1s").env("RUNLATCH_COMPACT_INTERVAL", "1s");
-    // nats-server 2.9.10 forgets how often it gave a message out that becomes due while only requests of the dead wait. One
-    // lane leaves none.
-    let world = World::with(Stack::builder().worker(extra.env("RUNLATCH_LANES", "1"))).await;
+    let world = World::with(Stack::builder().worker(alone().env("RUNLATCH_COMPACT_INTERVAL", "1s"))).await;
     suspected(&world, 1).await;
     fill_disk(&world.database).await;
     let mut rival = connect(&world.stack).await;
@@ -167,6 +164,12 @@ async fn lanes_try_one_suspect_at_a_time() {
     world.drained().await;
     assert_eq!(world.settled().await, (2, 0, 0));
     assert_eq!(world.count("SELECT count(*) FROM suspect_messages").await, 0);
+}
+
+/// Gives a message back after a second, and takes it again. nats-server 2.9.10 forgets how often it gave a message out that
+/// becomes due while only requests of the dead wait, and then it is no suspect any more. One lane leaves none.
+fn alone() -> Extra {
+    Extra::new().env("RUNLATCH_MAX_HOLD", "1s").env("RUNLATCH_LANES", "1")
 }
 
 fn impatient() -> Extra {
