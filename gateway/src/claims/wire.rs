@@ -220,102 +220,116 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use futures_util::future::join_all;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
+    use tokio::task::JoinHandle;
     use tokio::time::timeout;
     use tokio_util::task::AbortOnDropHandle;
 
     use super::{Fault, INPUT, Reply, Socket, Wire};
 
+    /// Longest wait for what is to come at once.
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// A wire, its task, and the other end.
+    fn wire() -> (Arc<Wire>, AbortOnDropHandle<()>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let wire = Arc::new(Wire::new(Socket::Unix(ours)));
+        let running = Arc::clone(&wire);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move { running.run(Duration::from_secs(60)).await }));
+        (wire, task, theirs)
+    }
+
+    fn ask(wire: &Arc<Wire>, command: &[u8]) -> JoinHandle<Result<Reply, Fault>> {
+        let (wire, command) = (Arc::clone(wire), command.to_vec());
+        tokio::spawn(async move { wire.ask(1, Instant::now(), |out| out.extend_from_slice(&command)).await })
+    }
+
+    /// What the other end is asked next.
+    async fn asked(theirs: &mut UnixStream, length: usize) -> Vec<u8> {
+        let mut commands = vec![0; length];
+        timeout(SOON, theirs.read_exact(&mut commands)).await.expect("in time").expect("the commands");
+        commands
+    }
+
+    async fn told(asked: JoinHandle<Result<Reply, Fault>>) -> Result<Reply, Fault> {
+        timeout(SOON, asked).await.expect("in time").expect("no panic")
+    }
+
+    fn is_text(told: &Result<Reply, Fault>, expected: &[u8]) -> bool {
+        matches!(told, Ok(Reply::Text(text)) if text == expected)
+    }
+
+    /// Until so many wait for replies.
+    async fn waiting(wire: &Wire, count: usize) {
+        let all = async {
+            while wire.state().waiting.len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SOON, all).await.expect("in time");
+    }
+
     #[tokio::test]
     async fn a_task_that_is_cut_short_leaves_nobody_waiting() {
-        let (ours, _silent) = UnixStream::pair().expect("a pair of sockets");
-        let wire = Arc::new(Wire::new(Socket::Unix(ours)));
-        let [running, asking] = [Arc::clone(&wire), Arc::clone(&wire)];
-        let task = tokio::spawn(async move { running.run(Duration::from_secs(60)).await });
-        let asker =
-            tokio::spawn(async move { asking.ask(1, Instant::now(), |out| out.extend_from_slice(b"PING\r\n")).await });
-        while wire.state().waiting.is_empty() {
-            tokio::task::yield_now().await;
-        }
-        task.abort();
-        let told = timeout(Duration::from_secs(10), asker).await.expect("told").expect("no panic");
+        let (wire, task, _silent) = wire();
+        let asked = ask(&wire, b"PING\r\n");
+        waiting(&wire, 1).await;
+        drop(task);
+        let told = told(asked).await;
         assert!(matches!(told, Err(Fault::Lost)), "{told:?}");
         assert!(matches!(wire.ask(1, Instant::now(), |_| ()).await, Err(Fault::Lost)));
     }
 
-    fn ask(wire: &Arc<Wire>, command: Vec<u8>) -> impl Future<Output = Result<Reply, Fault>> + use<> {
-        let wire = Arc::clone(wire);
-        async move { wire.ask(1, Instant::now(), |out| out.extend_from_slice(&command)).await }
-    }
-
     #[tokio::test]
     async fn what_is_asked_in_one_moment_is_one_batch() {
-        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
-        let wire = Arc::new(Wire::new(Socket::Unix(ours)));
-        let running = Arc::clone(&wire);
-        let _task = AbortOnDropHandle::new(tokio::spawn(async move { running.run(Duration::from_secs(60)).await }));
+        let (wire, _task, mut theirs) = wire();
         tokio::task::yield_now().await;
-        let asked = [(); 3].map(|()| tokio::spawn(ask(&wire, b"PING\r\n".to_vec())));
-        let mut commands = [0; 18];
-        timeout(Duration::from_secs(10), theirs.read_exact(&mut commands))
-            .await
-            .expect("in time")
-            .expect("the commands");
+        let all = [(); 3].map(|()| ask(&wire, b"PING\r\n"));
+        asked(&mut theirs, 18).await;
         assert_eq!(wire.state().ends, [3]);
         theirs.write_all(b"+1\r\n+2\r\n+3\r\n").await.expect("the replies");
-        for (asked, text) in asked.into_iter().zip(["1", "2", "3"]) {
-            let reply = timeout(Duration::from_secs(10), asked).await.expect("told").expect("no panic");
-            assert!(matches!(&reply, Ok(Reply::Text(told)) if told == text.as_bytes()), "{reply:?}");
+        for (asked, text) in all.into_iter().zip(["1", "2", "3"]) {
+            let told = told(asked).await;
+            assert!(is_text(&told, text.as_bytes()), "{told:?}");
         }
     }
 
     #[tokio::test]
     async fn what_has_come_is_told_where_nothing_can_be_written_any_more() {
-        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
-        let wire = Arc::new(Wire::new(Socket::Unix(ours)));
-        let running = Arc::clone(&wire);
-        let _task = AbortOnDropHandle::new(tokio::spawn(async move { running.run(Duration::from_secs(60)).await }));
-        let mut asked = vec![];
-        for command in [b"1", b"2"] {
-            asked.push(tokio::spawn(ask(&wire, command.to_vec())));
-            theirs.read_exact(&mut [0]).await.expect("the command");
-        }
-        asked.push(tokio::spawn(ask(&wire, b"3".to_vec())));
-        while wire.state().waiting.len() < 3 {
-            tokio::task::yield_now().await;
-        }
+        let (wire, _task, mut theirs) = wire();
+        let first = ask(&wire, b"1");
+        asked(&mut theirs, 1).await;
+        let second = ask(&wire, b"2");
+        asked(&mut theirs, 1).await;
+        let third = ask(&wire, b"3");
+        waiting(&wire, 3).await;
         // The first reply lets the third command go; the second one takes several reads.
         let long = vec![b'x'; 4 * INPUT];
         let replies = [format!("+1\r\n${}\r\n", long.len()).as_bytes(), &long, b"\r\n"].concat();
         theirs.write_all(&replies).await.expect("the replies");
         drop(theirs);
-        let told = timeout(Duration::from_secs(10), join_all(asked)).await.expect("told");
-        let told: Vec<_> = told.into_iter().map(|told| told.expect("no panic")).collect();
-        assert!(matches!(&told[0], Ok(Reply::Text(text)) if text == b"1"), "{:?}", told[0]);
-        assert!(matches!(&told[1], Ok(Reply::Text(text)) if *text == long), "{:?}", told[1].as_ref().err());
-        assert!(matches!(told[2], Err(Fault::Lost)), "{:?}", told[2]);
+        let [first, second, third] = [told(first).await, told(second).await, told(third).await];
+        assert!(is_text(&first, b"1"), "{first:?}");
+        assert!(is_text(&second, &long), "{:?}", second.err());
+        assert!(matches!(third, Err(Fault::Lost)), "{third:?}");
     }
 
     #[tokio::test]
-    async fn what_the_socket_has_no_room_for_follows() {
-        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
-        let wire = Arc::new(Wire::new(Socket::Unix(ours)));
-        let running = Arc::clone(&wire);
-        let _task = AbortOnDropHandle::new(tokio::spawn(async move { running.run(Duration::from_secs(60)).await }));
+    async fn what_is_asked_while_a_batch_is_half_written_follows_it() {
+        let (wire, _task, mut theirs) = wire();
+        // More than any socket has room for.
         let long: Vec<u8> = (0..4_u32 << 20).map(|index| index.to_le_bytes()[0]).collect();
-        let asked = tokio::spawn(ask(&wire, long.clone()));
-        let next = tokio::spawn(ask(&wire, b"next".to_vec()));
-        let mut commands = vec![0; long.len() + 4];
-        timeout(Duration::from_secs(10), theirs.read_exact(&mut commands))
-            .await
-            .expect("in time")
-            .expect("the commands");
-        assert!(commands[..long.len()] == long && commands[long.len()..] == *b"next");
+        let first = ask(&wire, &long);
+        let begun = asked(&mut theirs, 1).await;
+        let second = ask(&wire, b"next");
+        waiting(&wire, 2).await;
+        assert_eq!(wire.state().ends, [1], "the socket has no room for the next one yet");
+        let rest = asked(&mut theirs, long.len() + 3).await;
+        assert!([&begun[..], &rest].concat() == [&long[..], b"next"].concat());
+        assert_eq!(wire.state().ends, [1, 2]);
         theirs.write_all(b"+1\r\n+2\r\n").await.expect("the replies");
-        for asked in [asked, next] {
-            assert!(timeout(Duration::from_secs(10), asked).await.expect("told").expect("no panic").is_ok());
-        }
+        let [first, second] = [told(first).await, told(second).await];
+        assert!(is_text(&first, b"1") && is_text(&second, b"2"), "{first:?}, {second:?}");
     }
 }
