@@ -1,6 +1,7 @@
 //! Serves HTTP/1.1 and HTTP/2 (prior knowledge) on one connection, everything bounded.
 
 mod executor;
+mod seldom;
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use self::executor::Executor;
+use self::seldom::Seldom;
 use crate::activity::Answer;
 use crate::crowd::Member;
 use crate::handler::Gateway;
@@ -104,7 +106,11 @@ enum Reason {
 
 /// One connection, from accept to close.
 pub(crate) struct Connection {
-    gateway: Arc<Gateway>,
+    #[expect(
+        clippy::redundant_allocation,
+        reason = "counted for each connection: a count of all requests would go to and fro between the caches of all threads"
+    )]
+    gateway: Arc<Arc<Gateway>>,
     limits: Limits,
     ends: Ends,
     member: Member,
@@ -113,7 +119,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(gateway: Arc<Gateway>, limits: Limits, ends: Ends, member: Member) -> Self {
         gateway.metrics.connections.inc();
-        Self { gateway, limits, ends, member }
+        Self { gateway: Arc::new(gateway), limits, ends, member }
     }
 
     /// Serves until the peer closes, is silent for too long, leaves its answers unread, or is in the way of others; or
@@ -129,7 +135,7 @@ impl Connection {
         let (mut patience, mut pauses) = (self.limits.header_time, 0);
         let mut finishing = false;
         // All that may end it. A request wakes this task several times, and none of these; so they are not asked each time.
-        let mut reasons = FuturesUnordered::new();
+        let reasons = FuturesUnordered::new();
         reasons.push(self.reason(Reason::Abandoned, self.ends.abandon.cancelled()));
         reasons.push(self.reason(Reason::Finish, self.ends.finish.cancelled()));
         reasons.push(self.reason(Reason::Leave, activity.leave.cancelled()));
@@ -137,6 +143,7 @@ impl Connection {
         reasons.push(self.reason(Reason::Unread, activity.unread(self.limits.header_time)));
         reasons.push(self.reason(Reason::Overstayed, activity.overstayed(HASTE)));
         reasons.push(self.reason(Reason::CutOff, activity.cut_off()));
+        let mut reasons = Seldom::new(reasons);
         loop {
             let reason = tokio::select! {
                 biased;
@@ -165,7 +172,7 @@ impl Connection {
             connection.as_mut().graceful_shutdown();
             finishing = true;
             pauses += 1;
-            reasons.push(self.reason(Reason::Paused(pauses), activity.pause(patience)));
+            reasons.change(|reasons| reasons.push(self.reason(Reason::Paused(pauses), activity.pause(patience))));
         }
     }
 
@@ -184,11 +191,11 @@ impl Connection {
         executor: &Executor,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + use<> {
-        let (gateway, activity) = (Arc::clone(&self.gateway), Arc::clone(&self.member.activity));
-        let handled = activity.begin();
+        let (gateway, handled) = (Arc::clone(&self.gateway), self.member.activity.begin());
+        let activity = &self.member.activity;
         let stream = (request.version() == Version::HTTP_2).then(|| activity.open());
         let crowded = stream.is_some() && activity.streams.crowded();
-        let mut request = match crowded.then(|| recognise(&gateway, &activity, &request)) {
+        let mut request = match crowded.then(|| recognise(&gateway, activity, &request)) {
             Some(Err(refusal)) => {
                 self.member.refuse();
                 executor.at_once();
@@ -201,11 +208,10 @@ impl Connection {
         async move {
             let answer = match request {
                 // Lent: hyper moves this future, and what is moved into another one is kept room for twice.
-                Ok((ref head, ref mut body)) => handle(&gateway, &activity, head, body).await,
+                Ok((ref head, ref mut body)) => handle(&gateway, handled.activity(), head, body).await,
                 Err(answer) => answer,
             };
-            drop(handled);
-            Ok(answer.map(|body| activity.answer(body, stream)))
+            Ok(answer.map(|body| handled.activity().answer(body, stream)))
         }
     }
 }

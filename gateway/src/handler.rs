@@ -172,8 +172,8 @@ pub(crate) fn identify(
     route: &Route<'_>,
     secret: Header<'_>,
 ) -> Result<Caller, Refusal> {
-    let catalog = gateway.catalog.current().ok_or(Refusal::Unavailable("no catalog, or one that is too old"))?;
-    let caller = authenticate(&catalog, &gateway.pepper, route, secret)?;
+    let caller = gateway.catalog.look(|catalog| authenticate(catalog, &gateway.pepper, route, secret));
+    let caller = caller.ok_or(Refusal::Unavailable("no catalog, or one that is too old"))??;
     activity.authenticate();
     Ok(caller)
 }

@@ -40,10 +40,15 @@ impl Catalog {
 
     /// The snapshot to answer from, or none if there is none yet, or if it is older than it may be.
     pub fn current(&self) -> Option<Arc<Snapshot>> {
+        self.look(Arc::clone)
+    }
+
+    /// Looks at [`Catalog::current`], without a change of its count, which all threads share.
+    pub fn look<T>(&self, at: impl FnOnce(&Arc<Snapshot>) -> T) -> Option<T> {
         if self.max_age.is_some_and(|max| self.age() > max) {
             return None;
         }
-        self.snapshot.load_full()
+        self.snapshot.load().as_ref().map(at)
     }
 
     /// Time since the snapshot was last known to be what the database holds.
