@@ -133,7 +133,7 @@ async fn one(
         let line = line::read(&line, gateway.limits.bytes)?;
         let (id, traceparent) = (&asked.id, trace::parent(asked.headers.traceparent));
         let (key, selector, body) = (line.key, line.selector, line.payload);
-        accept(gateway, &sender, Submission { place, key, selector, body, id, traceparent, wait: None }).await
+        accept(gateway, &sender, Submission { place, key, selector, body, id, traceparent, wait: None }, began).await
     }
     .await;
     note(gateway, asked, &result, began);

@@ -62,13 +62,14 @@ const UNCHECKED: Refusal = Refusal::Unavailable("redis: the key cannot be checke
 /// The key is claimed by this very delivery, which has no target any more.
 const UNHELPED: &str = "it may have been accepted, and has no target to be published for until that is back";
 
-/// One delivery to one request.
+/// One delivery to one request, which began at `lap`.
 pub(crate) async fn deliver(
     gateway: &Gateway,
     activity: &Activity,
     route: &Route<'_>,
     asked: &Asked<'_>,
     body: &mut Incoming,
+    mut lap: Instant,
 ) -> Result<Accepted, Refusal> {
     let headers = &asked.headers;
     let place = gateway.admission.enter()?;
@@ -76,12 +77,11 @@ pub(crate) async fn deliver(
     let key = key::read(headers.idempotency_key)?;
     let selector = query::read(asked.head.uri.query())?;
     let encoding = Encoding::read(headers.content_encoding)?;
-    let mut lap = Instant::now();
     let body = body::read(body, gateway.limits).await?;
     let body = encoding.unpack(&gateway.aside, body, gateway.limits.bytes).await?;
     step(&gateway.metrics.steps().body, &mut lap);
     let (id, traceparent, wait) = (&asked.id, trace::parent(headers.traceparent), headers.wait);
-    accept(gateway, &sender, Submission { place, key, selector, body, id, traceparent, wait }).await
+    accept(gateway, &sender, Submission { place, key, selector, body, id, traceparent, wait }, lap).await
 }
 
 /// What is sent, in whichever way: a request of its own, or a line of a batch.
@@ -97,8 +97,13 @@ pub(crate) struct Submission<'a> {
     pub(crate) wait: Option<u8>,
 }
 
-/// The checks from the payload on, claim and publish.
-pub(crate) async fn accept(gateway: &Gateway, sender: &Sender, sent: Submission<'_>) -> Result<Accepted, Refusal> {
+/// The checks from the payload on, claim and publish. `lap` is when the step before ended.
+pub(crate) async fn accept(
+    gateway: &Gateway,
+    sender: &Sender,
+    sent: Submission<'_>,
+    mut lap: Instant,
+) -> Result<Accepted, Refusal> {
     let Submission { place, key, selector, body, id, traceparent, wait } = sent;
     let steps = gateway.metrics.steps();
     let payload = Payload::parse(&body)?;
@@ -114,7 +119,7 @@ pub(crate) async fn accept(gateway: &Gateway, sender: &Sender, sent: Submission<
         }
     };
     let wait = wait::begin(&gateway.waiters, wait, run);
-    let mut lap = Instant::now();
+    step(&steps.payload, &mut lap);
     let on_the_way = gateway.publisher.expect();
     let queued = Queued { project: target.project, template: target.template, key: key.clone() };
     let claimed = claim(gateway, sender, run, &fingerprint, queued).await?;

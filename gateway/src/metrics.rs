@@ -65,7 +65,11 @@ pub struct Metrics {
 
 /// Time spent in each step, looked up once: the request path takes no lock for it but the histogram's own.
 pub(crate) struct Steps {
+    /// The checks before the body, and the body.
     pub(crate) body: Histogram,
+    /// The payload's checks, against its playbook's schema too, and what is computed of it.
+    pub(crate) payload: Histogram,
+    /// Redis' answer.
     pub(crate) claim: Histogram,
     pub(crate) publish: Histogram,
     pub(crate) wait: Histogram,
@@ -102,6 +106,7 @@ impl Metrics {
             broken_schemas: Gauge::default(),
             steps: Steps {
                 body: step("body"),
+                payload: step("payload"),
                 claim: step("claim"),
                 publish: step("publish"),
                 wait: step("wait"),

@@ -74,7 +74,7 @@ async fn answer(
     // What is boxed here would make the future of every delivery larger.
     match route.resource {
         Resource::Deliveries => {
-            let result = deliver(gateway, activity, &route, asked, body).await;
+            let result = deliver(gateway, activity, &route, asked, body, began).await;
             note(gateway, asked, &result, began);
             Ok(respond::accepted(asked.path(), &result?))
         }
