@@ -10,7 +10,7 @@ mod verdict;
 mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use proto::{Claim, RunId};
@@ -113,12 +113,13 @@ impl Claims {
         self.breaker.now().kind()
     }
 
-    /// Claims the key, or finds out who holds it.
-    pub async fn claim(&self, run: RunId, claim: &Claim) -> Found {
+    /// Claims the key, or finds out who holds it. `now` is for whoever knows it already; `alone` is a guess
+    /// that no other delivery is at hand.
+    pub async fn claim(&self, run: RunId, claim: &Claim, now: Instant, alone: bool) -> Found {
         let state = self.breaker.now();
         let State::Closed(link) = &*state else { return self.unclaimed(run).await };
         self.metrics.redis.claims.inc();
-        let claimed = link.run_all(1, |out| self.claim.write(out, &Claim::redis_key(run), &claim.encode()));
+        let claimed = link.run_all(1, now, alone, |out| self.claim.write(out, &Claim::redis_key(run), &claim.encode()));
         match self.breaker.judged(&state, Access::Write, claimed.await) {
             Ok(held) => read(held),
             // Full, Redis refuses even to SET what NX would have left alone.
@@ -156,7 +157,7 @@ impl Claims {
         let state = self.breaker.now();
         let Some(link) = state.writes() else { return false };
         self.metrics.redis.marks.inc_by(published.len() as u64);
-        let marked = link.run_all(published.len(), |out| {
+        let marked = link.run_all(published.len(), Instant::now(), false, |out| {
             for (run, claim) in published {
                 self.mark.write(out, &Claim::redis_key(*run), &claim.encode());
             }

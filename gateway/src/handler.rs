@@ -122,7 +122,7 @@ pub(crate) async fn accept(
     step(&steps.payload, &mut lap);
     let on_the_way = gateway.publisher.expect();
     let queued = Queued { project: target.project, template: target.template, key: key.clone() };
-    let claimed = claim(gateway, sender, run, &fingerprint, queued).await?;
+    let claimed = claim(gateway, sender, run, &fingerprint, queued, lap, place.is_alone()).await?;
     step(&steps.claim, &mut lap);
     let replay = claimed.replay(run);
     if let Some(replay) = &replay {
@@ -250,6 +250,8 @@ async fn claim(
     run: RunId,
     fingerprint: &Fingerprint,
     queued: Queued,
+    now: Instant,
+    alone: bool,
 ) -> Result<Claimed, Refusal> {
     let mut claim = Claim {
         state: State::Claimed,
@@ -259,7 +261,7 @@ async fn claim(
         epoch: gateway.queue.epoch(),
         queued: Some(queued),
     };
-    let verdict = judge(gateway.claims.claim(run, &claim).await, fingerprint, claim.epoch);
+    let verdict = judge(gateway.claims.claim(run, &claim, now, alone).await, fingerprint, claim.epoch);
     match verdict {
         Verdict::Conflict => return Err(Refusal::Conflict(run)),
         Verdict::Help(at) | Verdict::Replay(at) => claim.accepted_at = at,

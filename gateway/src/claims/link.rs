@@ -89,17 +89,19 @@ impl Link {
 
     /// Runs a command, and returns the string that it answers.
     pub(super) async fn run(&self, arguments: &[&[u8]]) -> Result<Option<Vec<u8>>, Fault> {
-        self.run_all(1, |out| resp::command(out, arguments)).await
+        self.run_all(1, Instant::now(), false, |out| resp::command(out, arguments)).await
     }
 
-    /// Runs several; of their answers only the last one matters, and the first that is a fault.
+    /// Runs several; of their answers only the last one matters, and the first that is a fault. `sent` is now, for whoever knows
+    /// it already; `alone` as [`Wire::ask`] has it.
     pub(super) async fn run_all(
         &self,
         count: usize,
+        sent: Instant,
+        alone: bool,
         write: impl FnOnce(&mut BytesMut),
     ) -> Result<Option<Vec<u8>>, Fault> {
-        let sent = Instant::now();
-        let reply = self.connection.wire.ask(count, sent, write).await;
+        let reply = self.connection.wire.ask(count, sent, alone, write).await;
         match &reply {
             Err(Fault::Late) => self.late.add(sent, Instant::now()),
             _ => self.late.clear(),

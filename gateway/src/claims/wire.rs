@@ -7,10 +7,9 @@
 //!     └───────── reply, lateness or loss ◀──────── read ◀─────────────────────┘
 //! ```
 //!
-//! One task writes and reads. The first command of a moment wakes it. Where there is one thread, it has its turn when the tasks
-//! that were ready before have had theirs, and have asked too; where there are several, it runs next on the one that woke it, and
-//! others ask meanwhile. So a gateway with one delivery at hand loses next to nothing, and a busy one pays for a system call, and
-//! Redis for waking up, once for many.
+//! One task writes and reads. The first command of a moment wakes it, and it has its turn after the tasks that were ready before,
+//! which have asked too. So a busy gateway pays for a system call, and Redis for waking up, once for many. What is
+//! asked by one who is most likely alone is written by the one who asks.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -19,7 +18,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::link::Fault;
@@ -50,6 +51,8 @@ struct State {
     /// [`Wire::due`] was told, and `out` has not been looked at since.
     due: bool,
     waiting: VecDeque<Waiting>,
+    /// Of the replies to the first who waits, the first that is an error.
+    error: Option<Reply>,
     closed: bool,
 }
 
@@ -59,7 +62,6 @@ struct Waiting {
     told: Option<oneshot::Sender<Result<Reply, Fault>>>,
     /// Replies before it is told the last one, or the first that is an error.
     replies: usize,
-    error: Option<Reply>,
     since: Instant,
 }
 
@@ -69,24 +71,34 @@ impl Wire {
     }
 
     /// Sends what `write` writes, which has so many replies, and returns the last one, or the first that is an error. `since`
-    /// is now: from then on it can be late.
+    /// is now: from then on it can be late. `alone` is a guess that nobody else is about to ask; wrong, it costs a system call.
     pub(super) async fn ask(
         &self,
         replies: usize,
         since: Instant,
+        alone: bool,
         write: impl FnOnce(&mut BytesMut),
     ) -> Result<Reply, Fault> {
         let (told, reply) = oneshot::channel();
         {
-            let mut state = self.state();
+            let mut guard = self.state();
+            let state = &mut *guard;
             if state.closed {
                 return Err(Fault::Lost);
             }
+            // Then nothing is half written either: what is not all written is not answered.
+            let at_once = alone && state.ends.is_empty() && state.out.is_empty();
             write(&mut state.out);
             state.asked += replies as u64;
-            state.waiting.push_back(Waiting { told: Some(told), replies, error: None, since });
-            // Where enough is unanswered, the next answer lets it go.
-            if !state.due && state.ends.len() < BATCHES {
+            state.waiting.push_back(Waiting { told: Some(told), replies, since });
+            // What it does not take is left to the task, and so is an error. Under the lock, so that the next one comes after it.
+            if at_once && let Ok(count) = self.socket.try_write(&state.out) {
+                state.out.advance(count);
+            }
+            if at_once && state.out.is_empty() {
+                state.ends.push_back(state.asked);
+            } else if !state.due && state.ends.len() < BATCHES {
+                // Where enough is unanswered, the next answer lets it go.
                 state.due = true;
                 self.due.notify_one();
             }
@@ -106,52 +118,64 @@ impl Wire {
         let mut input = BytesMut::with_capacity(INPUT);
         // What the socket has yet to take of a batch.
         let mut batch = BytesMut::new();
+        let mut told = Vec::new();
         // Whoever comes after a look can be late no earlier than that.
         let mut look = pin!(sleep(patience));
+        let several = Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread;
         loop {
             tokio::select! {
                 biased;
                 come = self.socket.readable() => come?,
-                () = self.due.notified() => {}
+                () = self.due.notified() => {
+                    // There it has been woken to run next. So it waits until its thread has nothing else to run, or, by tokio's
+                    // `event_interval`, has run 61 tasks.
+                    if several {
+                        yield_now().await;
+                    }
+                }
                 room = self.socket.writable(), if !batch.is_empty() => room?,
                 () = &mut look => look.as_mut().reset(self.tell_late(patience).into()),
             }
             input.reserve(INPUT / 2);
             match self.socket.try_read(&mut input) {
                 Ok(0) => return Ok(()),
-                Ok(_) => self.take(&mut input, &mut batch)?,
+                Ok(_) => self.take(&mut input, &mut batch, &mut told)?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.write(&mut batch)?,
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Tells replies to those who wait for them, and lets the next batch go.
-    fn take(&self, input: &mut BytesMut, batch: &mut BytesMut) -> io::Result<()> {
-        let mut told = Vec::with_capacity(64);
+    /// Tells replies to those who wait for them, and lets the next batch go. `told` is empty, and for its memory only.
+    fn take(&self, input: &mut BytesMut, batch: &mut BytesMut, told: &mut Vec<Told>) -> io::Result<()> {
         let mut at = 0;
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
         while let Some((reply, length)) = resp::reply(&input[at..]).map_err(|_| ErrorKind::InvalidData)? {
             at += length;
             // Nobody asked.
             let Some(first) = state.waiting.front_mut() else { return Err(ErrorKind::InvalidData.into()) };
             first.replies -= 1;
-            let last = first.replies == 0;
-            if matches!(reply, Reply::Error(_)) && first.error.is_none() && !last {
-                first.error = Some(reply);
-            } else if last && let Some(first) = state.waiting.pop_front() {
-                told.extend(first.told.map(|told| (told, first.error.unwrap_or(reply))));
+            if first.replies == 0 {
+                let reply = state.error.take().unwrap_or(reply);
+                told.extend(state.waiting.pop_front().and_then(|first| first.told).map(|told| (told, reply)));
+            } else if state.error.is_none() && matches!(reply, Reply::Error(_)) {
+                state.error = Some(reply);
             }
             state.answered += 1;
         }
         while state.ends.front().is_some_and(|end| *end <= state.answered) {
             state.ends.pop_front();
         }
-        drop(state);
+        if state.ends.is_empty() && !batch.is_empty() {
+            // Answered before it was asked: that is no Redis.
+            return Err(ErrorKind::InvalidData.into());
+        }
+        drop(guard);
         input.advance(at);
         // First: Redis works on it while the others are told. An error is met again, when all that has come is read.
         _ = self.write(batch);
-        told.into_iter().for_each(|(told, reply)| drop(told.send(Ok(reply))));
+        told.drain(..).for_each(|(told, reply)| drop(told.send(Ok(reply))));
         Ok(())
     }
 
@@ -207,6 +231,9 @@ impl Wire {
     }
 }
 
+/// Who waits, and what it is told.
+type Told = (oneshot::Sender<Result<Reply, Fault>>, Reply);
+
 struct Closing<'a>(&'a Wire);
 
 impl Drop for Closing<'_> {
@@ -217,16 +244,18 @@ impl Drop for Closing<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
+    use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
     use tokio::task::JoinHandle;
     use tokio::time::timeout;
     use tokio_util::task::AbortOnDropHandle;
 
-    use super::{Fault, INPUT, Reply, Socket, Wire};
+    use super::{Fault, INPUT, Reply, Socket, Wire, yield_now};
 
     /// Longest wait for what is to come at once.
     const SOON: Duration = Duration::from_secs(10);
@@ -242,7 +271,7 @@ mod tests {
 
     fn ask(wire: &Arc<Wire>, command: &[u8]) -> JoinHandle<Result<Reply, Fault>> {
         let (wire, command) = (Arc::clone(wire), command.to_vec());
-        tokio::spawn(async move { wire.ask(1, Instant::now(), |out| out.extend_from_slice(&command)).await })
+        tokio::spawn(async move { wire.ask(1, Instant::now(), false, |out| out.extend_from_slice(&command)).await })
     }
 
     /// What the other end is asked next.
@@ -260,11 +289,17 @@ mod tests {
         matches!(told, Ok(Reply::Text(text)) if text == expected)
     }
 
+    /// Whether the task is woken, where unanswered batches end, and how much is to be written.
+    fn written(wire: &Wire) -> (bool, Vec<u64>, usize) {
+        let state = wire.state();
+        (state.due, state.ends.iter().copied().collect(), state.out.len())
+    }
+
     /// Until so many wait for replies.
     async fn waiting(wire: &Wire, count: usize) {
         let all = async {
             while wire.state().waiting.len() < count {
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
         };
         timeout(SOON, all).await.expect("in time");
@@ -278,13 +313,13 @@ mod tests {
         drop(task);
         let told = told(asked).await;
         assert!(matches!(told, Err(Fault::Lost)), "{told:?}");
-        assert!(matches!(wire.ask(1, Instant::now(), |_| ()).await, Err(Fault::Lost)));
+        assert!(matches!(wire.ask(1, Instant::now(), false, |_| ()).await, Err(Fault::Lost)));
     }
 
     #[tokio::test]
     async fn what_is_asked_in_one_moment_is_one_batch() {
         let (wire, _task, mut theirs) = wire();
-        tokio::task::yield_now().await;
+        yield_now().await;
         let all = [(); 3].map(|()| ask(&wire, b"PING\r\n"));
         asked(&mut theirs, 18).await;
         assert_eq!(wire.state().ends, [3]);
@@ -331,5 +366,83 @@ mod tests {
         theirs.write_all(b"+1\r\n+2\r\n").await.expect("the replies");
         let [first, second] = [told(first).await, told(second).await];
         assert!(is_text(&first, b"1") && is_text(&second, b"2"), "{first:?}, {second:?}");
+    }
+
+    #[tokio::test]
+    async fn who_is_alone_writes_unless_others_come_first() {
+        let (wire, _task, mut theirs) = wire();
+        let alone = |command: &'static [u8]| wire.ask(1, Instant::now(), true, |out| out.extend_from_slice(command));
+        let mut first = pin!(alone(b"1"));
+        assert!(first.as_mut().now_or_never().is_none());
+        // Already: its task has had no turn.
+        assert_eq!(written(&wire), (false, vec![1], 0));
+        let mut second = pin!(alone(b"2"));
+        assert!(second.as_mut().now_or_never().is_none());
+        assert_eq!(written(&wire), (true, vec![1], 1), "one is unanswered");
+        let mut third = pin!(alone(b"3"));
+        assert!(third.as_mut().now_or_never().is_none());
+        assert_eq!(asked(&mut theirs, 3).await, b"123");
+        assert_eq!(wire.state().ends, [1, 3]);
+        theirs.write_all(b"+1\r\n+2\r\n+3\r\n").await.expect("the replies");
+        let told = timeout(SOON, async { (first.await, second.await, third.await) }).await.expect("in time");
+        assert!(is_text(&told.0, b"1") && is_text(&told.1, b"2") && is_text(&told.2, b"3"), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_does_not_take_of_one_alone_is_left_to_the_task() {
+        let (wire, _task, mut theirs) = wire();
+        // More than any socket has room for.
+        let long: Vec<u8> = (0..4_u32 << 20).map(|index| index.to_le_bytes()[0]).collect();
+        let mut first = pin!(wire.ask(1, Instant::now(), true, |out| out.extend_from_slice(&long)));
+        assert!(first.as_mut().now_or_never().is_none());
+        let (due, ends, left) = written(&wire);
+        assert!(due && ends.is_empty() && (1..long.len()).contains(&left), "{due} {ends:?} {left}");
+        let second = ask(&wire, b"next");
+        let both = asked(&mut theirs, long.len() + 4).await;
+        assert!(both == [&long[..], b"next"].concat());
+        theirs.write_all(b"+1\r\n+2\r\n").await.expect("the replies");
+        let (first, second) = (timeout(SOON, first).await.expect("in time"), told(second).await);
+        assert!(is_text(&first, b"1") && is_text(&second, b"2"), "{first:?}, {second:?}");
+    }
+
+    #[tokio::test]
+    async fn who_answers_what_is_half_asked_is_not_trusted() {
+        let (wire, _task, mut theirs) = wire();
+        // More than any socket has room for.
+        let first = ask(&wire, &vec![b'1'; 4 << 20]);
+        asked(&mut theirs, 1).await;
+        theirs.write_all(b"+1\r\n").await.expect("the reply");
+        let told = told(first).await;
+        assert!(matches!(told, Err(Fault::Lost)), "{told:?}");
+        assert!(matches!(wire.ask(1, Instant::now(), true, |_| ()).await, Err(Fault::Lost)));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_is_asked_in_one_moment_is_one_batch_with_several_threads_too() {
+        let (wire, _task, mut theirs) = wire();
+        // On a thread of the runtime: this one is none.
+        let all = tokio::spawn(async move { [(); 3].map(|()| ask(&wire, b"PING\r\n")) });
+        let all = timeout(SOON, all).await.expect("in time").expect("no panic");
+        let mut at_once = [0; 64];
+        let length = timeout(SOON, theirs.read(&mut at_once)).await.expect("in time").expect("the commands");
+        assert_eq!(at_once[..length], *b"PING\r\n".repeat(3));
+        theirs.write_all(&b"+PONG\r\n".repeat(3)).await.expect("the replies");
+        for asked in all {
+            let told = told(asked).await;
+            assert!(is_text(&told, b"PONG"), "{told:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn of_several_replies_the_first_error_is_told() {
+        let (wire, _task, mut theirs) = wire();
+        let mut three = pin!(wire.ask(3, Instant::now(), false, |out| out.extend_from_slice(b"3")));
+        let mut one = pin!(wire.ask(1, Instant::now(), false, |out| out.extend_from_slice(b"1")));
+        assert!(three.as_mut().now_or_never().is_none() && one.as_mut().now_or_never().is_none());
+        asked(&mut theirs, 2).await;
+        theirs.write_all(b"-FIRST\r\n-SECOND\r\n+3\r\n+4\r\n").await.expect("the replies");
+        let told = timeout(SOON, async { (three.await, one.await) }).await.expect("in time");
+        assert!(matches!(&told.0, Ok(Reply::Error(text)) if text == "FIRST"), "{told:?}");
+        assert!(is_text(&told.1, b"4"), "the error is not told twice: {told:?}");
     }
 }
