@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn alone_is_who_is_the_only_one_and_whose_forerunners_were() {
         let admission = Admission::new(2);
-        let enter = || admission.enter().ok().expect("there is room");
+        let enter = || admission.enter().expect("there is room");
         let comes_alone = || {
             let place = enter();
             place.is_alone()

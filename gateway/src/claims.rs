@@ -113,8 +113,8 @@ impl Claims {
         self.breaker.now().kind()
     }
 
-    /// Claims the key, or finds out who holds it. `now` is for whoever knows it already; `alone` is a guess
-    /// that no other delivery is at hand.
+    /// Claims the key, or finds out who holds it. `now` is for whoever knows it already; `alone` is a guess that no other delivery
+    /// is at hand.
     pub async fn claim(&self, run: RunId, claim: &Claim, now: Instant, alone: bool) -> Found {
         let state = self.breaker.now();
         let State::Closed(link) = &*state else { return self.unclaimed(run).await };

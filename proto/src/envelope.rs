@@ -178,7 +178,7 @@ fn text(out: &mut BytesMut, before: &[u8], text: &str) {
     out.put_slice(text.as_bytes());
 }
 
-/// To the end, whatever it finds: that goes many bytes at a time.
+/// Whether JSON has to escape some of it. Looks to the end, whatever it finds: that goes many bytes at a time.
 fn escapes(text: &str) -> bool {
     text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\'))
 }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! One task writes and reads. The first command of a moment wakes it, and it has its turn after the tasks that were ready before,
-//! which have asked too. So a busy gateway pays for a system call, and Redis for waking up, once for many. What is
-//! asked by one who is most likely alone is written by the one who asks.
+//! which have asked too. So a busy gateway pays for a system call, and Redis for waking up, once for many. Who asks alone, most
+//! likely, writes it too.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
